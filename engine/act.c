@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Act: what follows from a cell of the round table.
+ *
+ * Every action is a short list of the same few moves: append a record, open a phase, send, notify,
+ * arm the timer, wait for the record.  The order of effects is the order in which they must leave;
+ * what has to wait for a record names its LSN.
+ */
+#include "engine/engine.h"
+
+/* A rollback is repeated this often within its window (A07: frames may be resent until the
+ * deadline). */
+#define ROLLBACK_RESENDS 8U
+
+static uint64_t act_append(struct tri_engine *engine, struct tri_round *round, enum tri_record kind)
+{
+    struct tri_effect *effect = tri_engine_effect(engine, TRI_EFFECT_APPEND, 0);
+
+    engine->lsn++;
+    effect->append.kind = kind;
+    effect->append.lsn = engine->lsn;
+    tri_view_round(engine, round, &effect->round);
+    return engine->lsn;
+}
+
+static void act_notify_one(struct tri_engine *engine, struct tri_round *round, uint64_t client,
+                           enum tri_notify kind, uint64_t after_lsn)
+{
+    struct tri_effect *effect = tri_engine_effect(engine, TRI_EFFECT_NOTIFY, after_lsn);
+
+    effect->notify.kind = kind;
+    effect->notify.client = client;
+    effect->notify.ack_type = (enum tri_ack_type)round->ack_type;
+    effect->notify.code = (enum tri_error)round->cause;
+    effect->notify.is_duplicate = false;
+    effect->notify.has_targets = true;
+    tri_view_round(engine, round, &effect->round);
+}
+
+static void act_notify(struct tri_engine *engine, struct tri_round *round, enum tri_notify kind,
+                       uint64_t after_lsn)
+{
+    uint32_t count = 0;
+
+    if (round->client != 0) {
+        act_notify_one(engine, round, round->client, kind, after_lsn);
+    }
+    for (uint32_t index = round->waiters; index != TRI_ROUND_NONE;
+         index = engine->waiters[index].next) {
+        assert(count < TRI_WAITERS_MAX);
+        count++;
+        act_notify_one(engine, round, engine->waiters[index].client, kind, after_lsn);
+    }
+}
+
+static void act_timer(struct tri_engine *engine, struct tri_round *round, enum tri_round_timer kind,
+                      uint64_t at_ns)
+{
+    round->timer_kind = (uint8_t)kind;
+    tri_deadlines_arm(engine->deadlines, tri_engine_round_index(engine, round), at_ns);
+}
+
+void tri_act_wait_for(struct tri_engine *engine, struct tri_round *round, uint64_t targets)
+{
+    const struct tri_target *target = round->targets;
+    uint64_t changed = round->waiting ^ targets;
+
+    for (uint64_t rest = changed; rest != 0; rest &= rest - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(rest);
+        uint32_t *waiting = &engine->chains[target[bit].chain].waiting[round->body_class];
+
+        if ((targets >> bit) & 1U) {
+            (*waiting)++;
+        } else {
+            assert(*waiting > 0);
+            (*waiting)--;
+        }
+    }
+    round->waiting = targets;
+}
+
+void tri_act_send(struct tri_engine *engine, struct tri_round *round, enum tri_send kind,
+                  uint64_t targets, uint64_t after_lsn)
+{
+    const struct tri_target *target = round->targets;
+    bool is_own = kind == tri_round_frames((enum tri_round_state)round->state);
+    uint64_t up = 0;
+    struct tri_effect *effect;
+
+    for (uint64_t rest = targets; rest != 0; rest &= rest - 1) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(rest);
+
+        if (engine->chains[target[bit].chain].is_up) {
+            up |= UINT64_C(1) << bit;
+        }
+    }
+    if (is_own) {
+        tri_resend_mark_unsent(engine, round, targets & ~up);
+        tri_resend_clear_unsent(engine, round, up);
+    }
+    if (up == 0) {
+        return;
+    }
+    effect = tri_engine_effect(engine, TRI_EFFECT_SEND, after_lsn);
+    effect->send.kind = kind;
+    effect->send.targets = up;
+    effect->send.is_stray = false;
+    effect->send.chain = 0;
+    effect->send.attempt = round->attempt;
+    effect->send.affected = kind == TRI_SEND_ROLLBACK ? round->affected : 0;
+    tri_view_round(engine, round, &effect->round);
+}
+
+void tri_act_stray_abort(struct tri_engine *engine, const struct tri_event *event, uint16_t chain,
+                         tri_attempt attempt)
+{
+    struct tri_effect *effect;
+    bool is_ask = event->type == TRI_EVENT_ASK;
+
+    if (!engine->chains[chain].is_up || engine->is_broken) {
+        return; /* it will ask again when it is back (P14) */
+    }
+    effect = tri_engine_effect(engine, TRI_EFFECT_SEND, 0);
+    effect->send.kind = TRI_SEND_ABORT;
+    effect->send.targets = 0;
+    effect->send.is_stray = true;
+    effect->send.chain = chain;
+    effect->send.attempt = attempt;
+    effect->send.affected = 0;
+    effect->round = (struct tri_round_view){0};
+    effect->round.key = is_ask ? event->ask.key : event->phase_ack.key;
+    effect->round.id = is_ask ? event->ask.id : event->phase_ack.id;
+    effect->round.attempt = attempt;
+    effect->round.expires_at_ms = engine->wall_ms;
+    engine->counters.strays_aborted++;
+}
+
+/* A new set of answers is expected from `targets`. */
+static void act_open(struct tri_engine *engine, struct tri_round *round, uint64_t targets)
+{
+    tri_tally_open(&round->tally, targets);
+    round->resends = 0;
+    tri_resend_clear_unsent(engine, round, round->unsent);
+    tri_act_wait_for(engine, round, targets);
+}
+
+/* R03: the backoff before redelivery or resend number `retry` (from 0), with a jitter that depends
+ * on the message alone, so that the same events give the same times. */
+uint64_t tri_act_backoff_ns(const struct tri_engine *engine, const struct tri_round *round,
+                            uint32_t retry)
+{
+    const struct tri_engine_policy *policy = tri_engine_policy(engine, round);
+    uint64_t backoff_ms = policy->backoff_initial_ms;
+    uint64_t spread_ms;
+    uint64_t mixed;
+
+    for (uint32_t i = 0; i < retry && backoff_ms < policy->backoff_max_ms; i++) {
+        backoff_ms = backoff_ms * policy->multiplier_permille / 1000 + 1;
+    }
+    if (backoff_ms > policy->backoff_max_ms) {
+        backoff_ms = policy->backoff_max_ms;
+    }
+    spread_ms = backoff_ms * policy->jitter_permille / 1000;
+    mixed = (round->key.lo ^ (round->key.hi + retry)) * UINT64_C(0x9e3779b97f4a7c15);
+    /* Downwards only: backoff_max is what the lock TTL counts on (L01). */
+    return (backoff_ms - (spread_ms == 0 ? 0 : (mixed >> 32) % (spread_ms + 1))) * TRI_NS_PER_MS;
+}
+
+/* NOLINTBEGIN(readability-identifier-naming): do_X carries out action X of the table */
+
+/* The frames of the state leave now: its time runs from here (P08). */
+static void do_ARM(struct tri_engine *engine, struct tri_round *round)
+{
+    enum tri_phase phase = tri_round_phase((enum tri_round_state)round->state);
+    uint64_t now_ns = engine->now_ns;
+
+    round->is_released = true;
+    round->sent_ns = now_ns;
+    if (round->state == TRI_ROUND_A_ROLLING_BACK) {
+        uint64_t window_ns = engine->options.rollback_window_ms * TRI_NS_PER_MS;
+
+        round->window_end_ns = now_ns + window_ns;
+        act_timer(engine, round, TRI_TIMER_WINDOW, now_ns + window_ns / ROLLBACK_RESENDS);
+        return;
+    }
+    assert(phase < TRI_PHASE_COUNT);
+    if (phase == TRI_PHASE_PREPARE) {
+        round->reservation_end_ns = now_ns + round->ttl_ms * TRI_NS_PER_MS;
+    }
+    act_timer(engine, round, TRI_TIMER_PHASE, now_ns + round->timeout_ms[phase] * TRI_NS_PER_MS);
+}
+
+static void do_ARM_RETRY(struct tri_engine *engine, struct tri_round *round)
+{
+    bool is_finalizing = tri_round_phase((enum tri_round_state)round->state) == TRI_PHASE_FINALIZE;
+    uint32_t retry = is_finalizing ? round->resends : round->retries;
+
+    act_timer(engine, round, TRI_TIMER_MESSAGE,
+              engine->now_ns + tri_act_backoff_ns(engine, round, retry));
+}
+
+void tri_act_start(struct tri_engine *engine, struct tri_round *round)
+{
+    enum tri_send frames = tri_round_frames((enum tri_round_state)round->state);
+    uint64_t all = tri_round_all(round);
+    uint64_t lsn = act_append(engine, round, TRI_RECORD_ACCEPT);
+
+    round->accept_lsn = lsn;
+    round->ack_type = TRI_ACK_RECEIVED;
+    act_notify(engine, round, TRI_NOTIFY_ACK, lsn);
+    act_open(engine, round, all);
+    engine->counters.attempts++;
+    if (frames == TRI_SEND_PREPARE) {
+        /* Losing the accept record is harmless here: P06, P10 and P14 clean the reservations up. */
+        tri_act_send(engine, round, frames, all, 0);
+        do_ARM(engine, round);
+    } else {
+        /* A01: the accept record is the decision. */
+        round->maybe = all;
+        tri_act_send(engine, round, frames, all, lsn);
+        tri_engine_await(engine, round, lsn);
+    }
+}
+
+static void do_DECIDE(struct tri_engine *engine, struct tri_round *round)
+{
+    uint64_t all = tri_round_all(round);
+    uint64_t lsn = act_append(engine, round, TRI_RECORD_DECISION);
+
+    engine->counters.decisions++;
+    round->maybe = all; /* A11: from here on anybody may have applied */
+    act_open(engine, round, all);
+    tri_act_send(engine, round, TRI_SEND_COMMIT, all, lsn);
+    tri_engine_await(engine, round, lsn);
+}
+
+static void do_RECORD(struct tri_engine *engine, struct tri_round *round)
+{
+    uint64_t all = tri_round_all(round);
+    uint64_t lsn = act_append(engine, round, TRI_RECORD_PRIMARY);
+
+    assert(round->applied == all);
+    engine->counters.primary_records++;
+    act_notify(engine, round, TRI_NOTIFY_NOTICE, lsn); /* F01: before FINALIZE ends */
+    act_open(engine, round, all);
+    tri_act_send(engine, round, TRI_SEND_FINALIZE, all, lsn);
+    tri_engine_await(engine, round, lsn);
+}
+
+static void do_LIGHT(struct tri_engine *engine, struct tri_round *round)
+{
+    act_open(engine, round, round->applied);
+    tri_act_send(engine, round, TRI_SEND_FINALIZE, round->applied, 0);
+    do_ARM(engine, round);
+}
+
+static void do_REATTEMPT(struct tri_engine *engine, struct tri_round *round)
+{
+    struct tri_target *targets = round->targets;
+    uint32_t n = TRI_ATTEMPT_EPOCH(round->attempt) == engine->options.epoch
+                     ? TRI_ATTEMPT_N(round->attempt) + 1
+                     : 1;
+    uint64_t lsn;
+
+    round->attempt = TRI_ATTEMPT(engine->options.epoch, n);
+    round->retries++;
+    round->refused = round->prepared = round->applied = 0;
+    round->affected = round->undone = 0;
+    round->cause = TRI_ERROR_NONE;
+    for (uint32_t i = 0; i < round->target_count; i++) {
+        targets[i].code = TRI_ERROR_NONE;
+        targets[i].token_set_bytes = 0;
+    }
+    engine->counters.attempts++;
+    engine->counters.redeliveries++;
+    lsn = act_append(engine, round, TRI_RECORD_ATTEMPT);
+    act_open(engine, round, tri_round_all(round));
+    tri_act_send(engine, round, TRI_SEND_PREPARE, tri_round_all(round), lsn);
+    tri_engine_await(engine, round, lsn);
+}
+
+static void do_RESEND(struct tri_engine *engine, struct tri_round *round)
+{
+    enum tri_send frames = tri_round_frames((enum tri_round_state)round->state);
+    uint64_t targets;
+    uint64_t next_ns;
+
+    if (frames == TRI_SEND_ROLLBACK) {
+        uint64_t step_ns = engine->options.rollback_window_ms * TRI_NS_PER_MS / ROLLBACK_RESENDS;
+
+        targets = tri_tally_missing(&round->tally);
+        next_ns = engine->now_ns + step_ns;
+        if (next_ns > round->window_end_ns) {
+            next_ns = round->window_end_ns;
+        }
+        act_timer(engine, round, TRI_TIMER_WINDOW, next_ns);
+    } else {
+        assert(frames == TRI_SEND_FINALIZE);
+        round->resends++;
+        round->tally.answered = round->tally.ok; /* a refusal may be asked again */
+        targets = tri_tally_missing(&round->tally);
+        do_ARM_RETRY(engine, round);
+    }
+    engine->counters.resends += tri_round_count(targets);
+    tri_act_send(engine, round, frames, targets, round->release_lsn);
+}
+
+static void do_ROLLBACK(struct tri_engine *engine, struct tri_round *round)
+{
+    uint64_t others = tri_round_all(round) & ~round->maybe;
+    uint64_t lsn;
+
+    assert(round->maybe != 0);
+    engine->counters.rollbacks++;
+    round->affected = round->maybe;
+    round->undone = 0;
+    round->window_end_ms = engine->wall_ms + engine->options.rollback_window_ms;
+    lsn = act_append(engine, round, TRI_RECORD_ROLLBACK);
+    act_open(engine, round, round->affected);
+    tri_act_send(engine, round, TRI_SEND_ROLLBACK, round->affected, lsn);
+    if (others != 0) {
+        tri_act_send(engine, round, TRI_SEND_ABORT, others, lsn);
+    }
+    tri_engine_await(engine, round, lsn);
+}
+
+/* The attempt is over: nobody's answers count, and R08 charges those who made it fail. */
+static void act_abort(struct tri_engine *engine, struct tri_round *round, uint64_t targets)
+{
+    uint64_t late = tri_tally_missing(&round->tally);
+
+    round->is_released = false;
+    tri_resend_clear_unsent(engine, round, round->unsent);
+    tri_act_wait_for(engine, round, round->refused != 0 ? round->refused : late);
+    tri_act_send(engine, round, TRI_SEND_ABORT, targets, 0);
+}
+
+static void act_count_end(struct tri_engine *engine, const struct tri_round *round)
+{
+    switch ((enum tri_ack_type)round->ack_type) {
+    case TRI_ACK_PROCESSED:
+        engine->counters.processed++;
+        return;
+    case TRI_ACK_REJECTED:
+        engine->counters.rejected++;
+        return;
+    default:
+        assert(round->ack_type == TRI_ACK_FAILED);
+        engine->counters.failed++;
+    }
+}
+
+/* The end by an outcome record; the result waits for it (D01). */
+static void act_end(struct tri_engine *engine, struct tri_round *round, enum tri_ack_type type,
+                    enum tri_error code)
+{
+    bool is_refusal = code == TRI_ERROR_ROLLED_BACK || type == TRI_ACK_REJECTED;
+    uint64_t lsn;
+
+    round->ack_type = (uint8_t)type;
+    round->cause = (uint16_t)code;
+    act_count_end(engine, round);
+    if (round->priority == TRI_PRIORITY_CRITICAL && is_refusal) {
+        engine->counters.escalations++; /* A12 */
+    }
+    lsn = act_append(engine, round, TRI_RECORD_OUTCOME);
+    act_notify(engine, round, TRI_NOTIFY_ACK, lsn);
+    tri_resend_clear_unsent(engine, round, round->unsent);
+    tri_act_wait_for(engine, round, 0);
+    tri_engine_await(engine, round, lsn);
+}
+
+/* The end behind a primary record, which needs no further one (D01). */
+static void act_deliver(struct tri_engine *engine, struct tri_round *round, enum tri_error code)
+{
+    round->ack_type = TRI_ACK_PROCESSED;
+    round->cause = (uint16_t)code;
+    act_count_end(engine, round);
+    act_notify(engine, round, TRI_NOTIFY_ACK, round->release_lsn);
+}
+
+/* Effects of this step may show the body until the next step begins; each such round has added one
+ * at least. */
+static void act_close_body(struct tri_engine *engine, const struct tri_round *round)
+{
+    if (engine->effects->count == 0) {
+        tri_arena_give(engine->bodies, round->body);
+        return;
+    }
+    assert(engine->spent_count < TRI_EFFECTS_MAX);
+    engine->spent[engine->spent_count++] = round->body;
+}
+
+void tri_act_close(struct tri_engine *engine, struct tri_round *round)
+{
+    uint32_t index = tri_engine_round_index(engine, round);
+    struct tri_dedup_entry *entry = tri_dedup_find(engine->dedup, round->key);
+    const struct tri_engine_policy *policy = tri_engine_policy(engine, round);
+    uint64_t window_ms = policy->dedup_window_ms;
+
+    assert(entry != NULL);
+    assert(entry->round == index);
+    if (window_ms < round->ttl_ms) {
+        window_ms = round->ttl_ms; /* R06 */
+    }
+    tri_view_store(round, entry);
+    entry->expires_s = (uint32_t)((engine->now_ns + window_ms * TRI_NS_PER_MS) / TRI_NS_PER_S) + 1;
+    tri_resend_clear_unsent(engine, round, round->unsent);
+    tri_act_wait_for(engine, round, 0);
+    while (round->waiters != TRI_ROUND_NONE) {
+        uint32_t waiter = round->waiters;
+
+        round->waiters = engine->waiters[waiter].next;
+        tri_pool_give(engine->waiters_pool, waiter);
+    }
+    tri_deadlines_disarm(engine->deadlines, index);
+    act_close_body(engine, round);
+    tri_pool_give(engine->rounds_pool, index);
+}
+
+static void do_NOTHING(struct tri_engine *engine, struct tri_round *round)
+{
+    (void)engine;
+    (void)round;
+}
+
+static void do_ABORT(struct tri_engine *engine, struct tri_round *round)
+{
+    act_abort(engine, round, tri_round_all(round));
+    do_ARM_RETRY(engine, round);
+}
+
+static void do_DIVERGE(struct tri_engine *engine, struct tri_round *round)
+{
+    engine->counters.reconciliations++;
+    act_abort(engine, round, tri_round_all(round) & ~round->applied);
+    act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_RECONCILIATION_REQUIRED);
+}
+
+static void do_ABORT_END_SPENT(struct tri_engine *engine, struct tri_round *round)
+{
+    act_abort(engine, round, tri_round_all(round));
+    act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_MAX_RETRIES_EXCEEDED);
+}
+
+static void do_ABORT_END_REJECTED(struct tri_engine *engine, struct tri_round *round)
+{
+    act_abort(engine, round, tri_round_all(round));
+    act_end(engine, round, TRI_ACK_REJECTED, (enum tri_error)round->cause);
+}
+
+static void do_ABORT_END_REFUSED(struct tri_engine *engine, struct tri_round *round)
+{
+    act_abort(engine, round, tri_round_all(round));
+    act_end(engine, round, TRI_ACK_FAILED, (enum tri_error)round->cause);
+}
+
+static void do_ABORT_END_ROLLED_BACK(struct tri_engine *engine, struct tri_round *round)
+{
+    act_abort(engine, round, tri_round_all(round));
+    act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_ROLLED_BACK);
+}
+
+static void do_END_PROCESSED(struct tri_engine *engine, struct tri_round *round)
+{
+    act_end(engine, round, TRI_ACK_PROCESSED, TRI_ERROR_NONE);
+}
+
+static void do_END_NONE(struct tri_engine *engine, struct tri_round *round)
+{
+    act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_NO_CHAIN_APPLIED);
+}
+
+static void do_END_SPENT(struct tri_engine *engine, struct tri_round *round)
+{
+    act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_MAX_RETRIES_EXCEEDED);
+}
+
+static void do_END_ROLLED_BACK(struct tri_engine *engine, struct tri_round *round)
+{
+    act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_ROLLED_BACK);
+}
+
+static void do_END_INCOMPLETE(struct tri_engine *engine, struct tri_round *round)
+{
+    engine->counters.rollbacks_incomplete++;
+    engine->counters.escalations++;
+    act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_ROLLBACK_INCOMPLETE);
+}
+
+static void do_DELIVER(struct tri_engine *engine, struct tri_round *round)
+{
+    act_deliver(engine, round, TRI_ERROR_NONE);
+}
+
+static void do_DELIVER_LACKING(struct tri_engine *engine, struct tri_round *round)
+{
+    act_deliver(engine, round, TRI_ERROR_FINALIZE_INCOMPLETE);
+}
+
+static void do_DELIVER_ESCALATED(struct tri_engine *engine, struct tri_round *round)
+{
+    engine->counters.escalations++;
+    act_deliver(engine, round, TRI_ERROR_FINALIZE_INCOMPLETE);
+}
+
+void tri_act(struct tri_engine *engine, struct tri_round *round, enum tri_round_action action)
+{
+    static void (*const actions[TRI_ROUND_ACTION_COUNT])(struct tri_engine *,
+                                                         struct tri_round *) = {
+#define ACTION(name) [TRI_ROUND_DO_##name] = do_##name,
+        TRI_ROUND_ACTIONS(ACTION)
+#undef ACTION
+    };
+
+    assert(action < TRI_ROUND_ACTION_COUNT);
+    actions[action](engine, round);
+}
+/* NOLINTEND(readability-identifier-naming) */

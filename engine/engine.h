@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the engine: what its files share.  The public face is tricast_engine.h.
+ *
+ *   engine.c   life cycle, the one entry, timers, the journal's events
+ *   options.c  whether options can be used (L01, R06)
+ *   admit.c    SUBMIT: duplicates, age, scope, capacity, the first frames
+ *   answer.c   what chains say: phase answers, ABORT and ROLLBACK answers, questions
+ *   verdict.c  tally -> event of the round table
+ *   act.c      action of the round table -> effects
+ *   resend.c   chains that come and go (P15)
+ *   view.c     what effects and status show of a round
+ */
+#ifndef TRI_ENGINE_ENGINE_H
+#define TRI_ENGINE_ENGINE_H
+
+#include "engine/arena.h"
+#include "engine/deadlines.h"
+#include "engine/dedup.h"
+#include "engine/location.h"
+#include "engine/pool.h"
+#include "engine/round.h"
+#include "engine/targets.h"
+#include "tricast_engine.h"
+
+/* A client that waits for a message beside the first one (R01). */
+struct tri_waiter {
+    uint64_t client;
+    uint32_t next; /* or TRI_ROUND_NONE */
+};
+
+struct tri_chain {
+    struct tri_text id;
+    bool is_up;
+    bool is_scanning;   /* the rounds behind `cursor` are still to be looked at */
+    bool is_fresh_scan; /* frames sent before fresh_ns may be lost */
+    uint32_t cursor;    /* pool index */
+    uint64_t fresh_ns;
+    uint64_t unsent_count; /* rounds whose frame waits for this chain */
+    uint32_t
+        waiting[TRI_ENGINE_BODY_CLASSES]; /* rounds that wait for its answer, by body class (R08) */
+};
+
+/* What one transition may add: a record, two sends, a result or notice for every waiter. */
+#define TRI_EFFECTS_PER_TRANSITION (3U + TRI_WAITERS_MAX)
+static_assert(TRI_EFFECTS_MAX >= 2 * TRI_EFFECTS_PER_TRANSITION,
+              "a TICK makes progress after one full transition");
+
+struct tri_engine {
+    struct tri_engine_options options; /* its chains and locations stay the caller's */
+    struct tri_engine_counters counters;
+    uint64_t now_ns;
+    uint64_t wall_ms;
+    uint64_t lsn;         /* of the last record */
+    uint64_t durable_lsn; /* every record up to here is durable */
+    bool is_broken;       /* D07 */
+    bool is_draining;
+    uint32_t await_first; /* rounds that wait for a record, by LSN */
+    uint32_t await_last;
+    uint32_t scan_count; /* chains that are scanning */
+    uint64_t sweep_ns;   /* when the next slice of the dedup table is swept */
+    uint64_t sweep_interval_ns;
+    struct tri_effects *effects; /* of the step that runs, else NULL */
+    uint32_t spent_count;        /* bodies of closed rounds that effects of the last step show */
+    uint32_t spent[TRI_EFFECTS_MAX];
+    struct tri_pool *rounds_pool;
+    struct tri_round *rounds;
+    struct tri_pool *waiters_pool;
+    struct tri_waiter *waiters;
+    struct tri_arena *bodies;
+    struct tri_dedup *dedup;
+    struct tri_deadlines *deadlines;
+    struct tri_targets *target_sets;
+    struct tri_location *locations;
+    struct tri_chain *chains;
+    uint16_t *chains_by_text;                          /* indices, sorted by id */
+    struct tri_target status_targets[TRI_TARGETS_MAX]; /* of the last status of a closed message */
+};
+
+/* engine.c */
+struct tri_effect *tri_engine_effect(struct tri_engine *engine, enum tri_effect_type type,
+                                     uint64_t after_lsn);
+struct tri_round *tri_engine_round(struct tri_engine *engine, uint32_t index);
+uint32_t tri_engine_round_index(const struct tri_engine *engine, const struct tri_round *round);
+void tri_engine_await(struct tri_engine *engine, struct tri_round *round, uint64_t lsn);
+/* tri_engine_apply feeds one event to the table and carries its action out. */
+void tri_engine_apply(struct tri_engine *engine, struct tri_round *round,
+                      enum tri_round_event event);
+/* The open round of (key, id), or NULL. */
+struct tri_round *tri_engine_find(struct tri_engine *engine, struct tri_key key,
+                                  struct tri_text id);
+const struct tri_engine_policy *tri_engine_policy(const struct tri_engine *engine,
+                                                  const struct tri_round *round);
+/* Retries that the round may use: none for BEST_EFFORT (A01). */
+uint32_t tri_engine_retries_max(const struct tri_engine *engine, const struct tri_round *round);
+bool tri_engine_chain_find(const struct tri_engine *engine, struct tri_text id, uint16_t *chain);
+
+/* admit.c */
+enum tri_result tri_engine_submit(struct tri_engine *engine, const struct tri_event *event);
+
+/* answer.c */
+enum tri_result tri_engine_phase_ack(struct tri_engine *engine, const struct tri_event *event);
+enum tri_result tri_engine_control_ack(struct tri_engine *engine, const struct tri_event *event);
+enum tri_result tri_engine_ask(struct tri_engine *engine, const struct tri_event *event);
+
+/* verdict.c: the event that ends the open phase, or the rollback, with what was answered. */
+enum tri_round_event tri_verdict_prepare(struct tri_engine *engine, struct tri_round *round);
+enum tri_round_event tri_verdict_commit(struct tri_engine *engine, struct tri_round *round);
+enum tri_round_event tri_verdict_finalize(struct tri_engine *engine, struct tri_round *round);
+enum tri_round_event tri_verdict_rollback(struct tri_engine *engine, struct tri_round *round);
+
+/* act.c */
+void tri_act(struct tri_engine *engine, struct tri_round *round, enum tri_round_action action);
+/* tri_act_send sends the frames of `kind` to `targets`; those whose chain is down are marked unsent
+ * if the state's own frames they are. */
+void tri_act_send(struct tri_engine *engine, struct tri_round *round, enum tri_send kind,
+                  uint64_t targets, uint64_t after_lsn);
+void tri_act_stray_abort(struct tri_engine *engine, const struct tri_event *event, uint16_t chain,
+                         tri_attempt attempt);
+void tri_act_start(struct tri_engine *engine, struct tri_round *round);
+/* Who waits for the round's chains, for R08. */
+void tri_act_wait_for(struct tri_engine *engine, struct tri_round *round, uint64_t targets);
+void tri_act_close(struct tri_engine *engine, struct tri_round *round);
+uint64_t tri_act_backoff_ns(const struct tri_engine *engine, const struct tri_round *round,
+                            uint32_t retry);
+
+/* resend.c */
+enum tri_result tri_engine_chain_up(struct tri_engine *engine, uint16_t chain, bool is_fresh);
+enum tri_result tri_engine_chain_down(struct tri_engine *engine, uint16_t chain);
+void tri_engine_scan(struct tri_engine *engine);
+void tri_resend_mark_unsent(struct tri_engine *engine, struct tri_round *round, uint64_t targets);
+void tri_resend_clear_unsent(struct tri_engine *engine, struct tri_round *round, uint64_t targets);
+
+/* view.c */
+void tri_view_round(const struct tri_engine *engine, const struct tri_round *round,
+                    struct tri_round_view *view);
+void tri_view_closed(struct tri_engine *engine, const struct tri_dedup_entry *entry,
+                     struct tri_round_view *view, bool *has_targets);
+/* The terminal ackType of a closed message. */
+enum tri_ack_type tri_view_result(const struct tri_dedup_entry *entry);
+/* tri_view_store keeps of a round what tri_view_closed shows later. */
+void tri_view_store(const struct tri_round *round, struct tri_dedup_entry *entry);
+
+#endif

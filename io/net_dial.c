@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How connections begin: accepted at a listener, or connected from here.
+ *
+ * One multishot accept gives all connections of a listener.  When the kernel
+ * ends it, most often because no descriptor is free, it is begun anew after a
+ * moment.
+ */
+#include "io/net_internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/clock.h"
+
+#define NET_BACKLOG 1024
+
+/* The options that an accepted socket inherits from its listener. */
+static int net_socket_options(const struct tri_net *net, int descriptor)
+{
+    static const int yes = 1;
+    static const int probes = 3;
+    unsigned timeout_ms = net->options.peer_timeout_ms;
+    int idle_s = (int)(timeout_ms / 2000) + 1;
+    int between_s = (int)(timeout_ms / 6000) + 1;
+
+    if (setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) != 0 ||
+        setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes)) != 0 ||
+        setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s)) != 0 ||
+        setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof(between_s)) != 0 ||
+        setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes)) != 0 ||
+        setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms)) !=
+            0) {
+        return -errno;
+    }
+    return 0;
+}
+
+/* Fills `any` from a numeric address; returns its size, 0 if it is none. */
+static socklen_t net_address(const char *text, uint16_t port, struct sockaddr_in6 *any)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)any;
+
+    memset(any, 0, sizeof(*any));
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        return sizeof(*v4);
+    }
+    if (inet_pton(AF_INET6, text, &any->sin6_addr) == 1) {
+        any->sin6_family = AF_INET6;
+        any->sin6_port = htons(port);
+        return sizeof(*any);
+    }
+    return 0;
+}
+
+static int net_listen_at(struct tri_net *net, int listener, const struct sockaddr_in6 *address,
+                         socklen_t address_bytes, uint16_t *port)
+{
+    static const int yes = 1;
+    struct sockaddr_in6 bound;
+    socklen_t bound_bytes = sizeof(bound);
+    int failed = net_socket_options(net, listener);
+
+    if (failed != 0) {
+        return failed;
+    }
+    if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
+        setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) != 0 ||
+        bind(listener, (const struct sockaddr *)(const void *)address, address_bytes) != 0 ||
+        listen(listener, NET_BACKLOG) != 0 ||
+        getsockname(listener, (struct sockaddr *)(void *)&bound, &bound_bytes) != 0) {
+        return -errno;
+    }
+    /* Both families keep the port at the same place. */
+    *port = ntohs(bound.sin6_port);
+    return 0;
+}
+
+static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port),
+              "the port is read without a look at the family");
+
+void net_accept_arm(struct tri_net *net)
+{
+    struct io_uring_sqe *request = NULL;
+
+    if (net->listener < 0 || net->is_accepting || net->is_listen_ending) {
+        return;
+    }
+    request = tri_loop_request(net->loop);
+    io_uring_prep_multishot_accept(request, net->listener, NULL, NULL, SOCK_CLOEXEC);
+    request->user_data = TRI_LOOP_DATA(NET_KIND_ACCEPT, 0);
+    net->is_accepting = true;
+    net->accept_again_ns = TRI_NEVER;
+}
+
+int tri_net_listen(struct tri_net *net, const char *address, uint16_t *port)
+{
+    struct sockaddr_in6 any;
+    socklen_t bytes = net_address(address, *port, &any);
+    int failed = 0;
+    int listener = -1;
+
+    assert(net->listener < 0);
+    if (bytes == 0) {
+        return -EINVAL;
+    }
+    listener = socket(any.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener < 0) {
+        return -errno;
+    }
+    failed = net_listen_at(net, listener, &any, bytes, port);
+    if (failed != 0) {
+        (void)close(listener);
+        return failed;
+    }
+    net->listener = listener;
+    net_accept_arm(net);
+    return 0;
+}
+
+void tri_net_listen_end(struct tri_net *net)
+{
+    struct io_uring_sqe *request = NULL;
+
+    if (net->listener < 0 || net->is_listen_ending) {
+        return;
+    }
+    net->is_listen_ending = true;
+    if (!net->is_accepting) {
+        (void)close(net->listener);
+        net->listener = -1;
+        return;
+    }
+    request = tri_loop_request(net->loop);
+    io_uring_prep_cancel64(request, TRI_LOOP_DATA(NET_KIND_ACCEPT, 0), 0);
+    request->user_data = TRI_LOOP_DATA(NET_KIND_CANCEL, 0);
+}
+
+static void net_accepted(struct tri_net *net, int descriptor)
+{
+    struct net_connection *connection = net_take(net, descriptor);
+
+    if (connection == NULL) {
+        /* One frame fits into any fresh socket's buffer; if not, the close says enough. */
+        net_add(&net->counters.accepts_refused, 1);
+        (void)send(descriptor, net->refusal, net->refusal_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)close(descriptor);
+        return;
+    }
+    net_add(&net->counters.accepts, 1);
+    net_deadline_set(net, connection, net->now_ns + net->options.handshake_ms * TRI_NS_PER_MS);
+    net_mark(net, connection);
+    net->ops->opened(net->context, net_port(net, connection), true);
+}
+
+void net_accept_complete(struct tri_net *net, int32_t result, uint32_t flags)
+{
+    if ((flags & IORING_CQE_F_MORE) == 0) {
+        net->is_accepting = false;
+    }
+    if (result >= 0) {
+        if (net->is_listen_ending) {
+            (void)close(result);
+        } else {
+            net_accepted(net, result);
+        }
+    } else if (result != -ECANCELED) {
+        /* Most often too many open files: wait until some are closed. */
+        net_add(&net->counters.accepts_failed, 1);
+    }
+    if (net->is_accepting) {
+        return;
+    }
+    if (net->is_listen_ending) {
+        (void)close(net->listener);
+        net->listener = -1;
+    } else if (result < 0) {
+        net->accept_again_ns = net->now_ns + NET_SCAN_NS;
+    } else {
+        net_accept_arm(net);
+    }
+}
+
+int tri_net_connect(struct tri_net *net, const char *address, uint16_t port, tri_port *opened_port)
+{
+    struct sockaddr_in6 any;
+    socklen_t bytes = net_address(address, port, &any);
+    struct net_connection *connection = NULL;
+    struct io_uring_sqe *request = NULL;
+    int descriptor = -1;
+    int failed = 0;
+
+    if (bytes == 0) {
+        return -EINVAL;
+    }
+    descriptor = socket(any.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        return -errno;
+    }
+    failed = net_socket_options(net, descriptor);
+    if (failed == 0) {
+        connection = net_take(net, descriptor);
+        failed = connection == NULL ? -ENFILE : 0;
+    }
+    if (failed != 0) {
+        (void)close(descriptor);
+        return failed;
+    }
+    connection->state = NET_CONNECTING;
+    connection->is_connecting_side = true;
+    memcpy(&connection->address, &any, bytes);
+    request = tri_loop_request(net->loop);
+    io_uring_prep_connect(request, descriptor, &connection->address.any, bytes);
+    request->user_data = net_user_data(net, connection, NET_KIND_CONNECT);
+    connection->requests++;
+    net_deadline_set(net, connection, tri_clock_now_ns() + NET_CONNECTING_NS);
+    *opened_port = net_port(net, connection);
+    return 0;
+}
+
+void net_connect_complete(struct tri_net *net, struct net_connection *connection, int32_t result)
+{
+    connection->requests--;
+    net_mark(net, connection);
+    if (connection->state != NET_CONNECTING) {
+        return;
+    }
+    if (result != 0) {
+        net_kill(net, connection, result);
+        return;
+    }
+    connection->state = NET_OPEN;
+    net_deadline_set(net, connection, net->now_ns + net->options.handshake_ms * TRI_NS_PER_MS);
+    net_add(&net->counters.connects, 1);
+    net->ops->opened(net->context, net_port(net, connection), false);
+}

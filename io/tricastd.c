@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tricastd: the server.
+ *
+ * main() puts the parts together: the file becomes options, the data directory
+ * gives the epoch and the hash secret, one thread per shard takes turns.  The
+ * main thread runs shard 0, which also reads the signals.
+ *
+ * Exit codes: 0 ended in good order, 1 something failed at run time, 2 the
+ * command line or the configuration is wrong.
+ */
+#include <argp.h>
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "io/config.h"
+#include "io/flags.h"
+#include "io/place.h"
+#include "io/server.h"
+#include "io/state.h"
+
+#define DAEMON_EXIT_FAILED   1
+#define DAEMON_FILES_SPARE   64U
+#define DAEMON_STACK_BYTES   (UINT32_C(1) << 20)
+#define DAEMON_PATH_BYTES    4096U
+#define DAEMON_ADDRESS_BYTES 64U
+
+enum daemon_flag {
+    DAEMON_CONFIG = 'c',
+    DAEMON_LISTEN = 'l',
+    DAEMON_PORT_FILE = 'p',
+    DAEMON_CHECK = 256,
+};
+
+static const struct argp_option daemon_options[] = {
+    {"config", DAEMON_CONFIG, "FILE", 0, "The configuration (docs/config.md)", 0},
+    {"check-config", DAEMON_CHECK, NULL, 0, "Check the configuration, say what it amounts to, end",
+     0},
+    {"listen", DAEMON_LISTEN, "ADDRESS:PORT", 0, "Listen here instead of listen.address and .port",
+     0},
+    {"port-file", DAEMON_PORT_FILE, "FILE", 0, "Write the port to FILE once it is open", 0},
+    {0},
+};
+
+struct daemon {
+    const char *config_path;
+    const char *port_path;
+    bool is_check;
+    bool has_listen;
+    char address[DAEMON_ADDRESS_BYTES];
+    uint16_t port;
+    struct tri_config config;
+    struct tri_state state;
+    struct tri_house house;
+    void *node_memory;
+    size_t node_bytes;
+};
+
+static void daemon_parse_listen(const char *text, struct daemon *daemon)
+{
+    const char *colon = strrchr(text, ':');
+    size_t bytes = colon == NULL ? 0 : (size_t)(colon - text);
+    uint64_t port = 0;
+
+    if (bytes > 1 && text[0] == '[' && text[bytes - 1] == ']') {
+        text++;
+        bytes -= 2;
+    }
+    if (colon == NULL || bytes == 0 || bytes >= sizeof(daemon->address) ||
+        !tri_flags_decimal(colon + 1, 0, 65535, &port)) {
+        tri_flags_fail("tricastd", "--listen: '%s' is no ADDRESS:PORT such as 127.0.0.1:7411",
+                       text);
+    }
+    memcpy(daemon->address, text, bytes);
+    daemon->address[bytes] = '\0';
+    daemon->port = (uint16_t)port;
+    daemon->has_listen = true;
+}
+
+static error_t daemon_parse(int key, char *value, struct argp_state *state)
+{
+    struct daemon *daemon = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        tri_flags_begin(state);
+        return 0;
+    case DAEMON_CONFIG:
+        daemon->config_path = value;
+        return 0;
+    case DAEMON_LISTEN:
+        daemon_parse_listen(value, daemon);
+        return 0;
+    case DAEMON_PORT_FILE:
+        daemon->port_path = value;
+        return 0;
+    case DAEMON_CHECK:
+        daemon->is_check = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        tri_flags_fail("tricastd", "'%s': unexpected argument", value);
+    case ARGP_KEY_END:
+        if (daemon->config_path == NULL) {
+            tri_flags_fail("tricastd", "--config: missing; name the configuration file");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The command line may move the server; the rule of loopback holds there too. */
+static void daemon_place_listen(struct daemon *daemon)
+{
+    struct tri_text name;
+
+    if (!daemon->has_listen) {
+        (void)snprintf(daemon->address, sizeof(daemon->address), "%s", daemon->config.address);
+        daemon->port = (uint16_t)daemon->config.file->listen.port;
+        return;
+    }
+    if (!tri_config_is_loopback(daemon->address) &&
+        !tri_config_all_secret(&daemon->config, &name)) {
+        tri_flags_fail("tricastd",
+                       "--listen: must be a loopback address while '%.*s' has no secret",
+                       (int)name.bytes, name.at);
+    }
+}
+
+/* The options of one shard's net; pools that are given for the whole node are divided. */
+static struct tri_net_options daemon_net_options(const struct tri_config *config)
+{
+    const struct tri_config_capacities *capacities = &config->file->capacities;
+    uint64_t partial_bytes = capacities->partial_frame_bytes / config->shards;
+    uint64_t send_bytes = capacities->send_bytes / config->shards;
+    uint64_t least = UINT64_C(1) << 20;
+
+    return (struct tri_net_options){
+        .connections_max = (uint32_t)capacities->connections,
+        .recv_buffers = (uint32_t)capacities->recv_buffers,
+        .recv_buffer_bytes = (uint32_t)capacities->recv_buffer_bytes,
+        .partial_bytes = partial_bytes < least ? least : partial_bytes,
+        .send_bytes = send_bytes < least ? least : send_bytes,
+        .handshake_ms = (uint32_t)config->file->limits.handshake_ms,
+        .peer_timeout_ms = (uint32_t)config->file->limits.peer_timeout_ms,
+    };
+}
+
+static void daemon_house(struct daemon *daemon, uint32_t epoch)
+{
+    const struct tri_config *config = &daemon->config;
+    struct tri_house *house = &daemon->house;
+
+    house->shards = config->shards;
+    house->epoch = epoch;
+    house->identities = config->identities;
+    house->identity_count = config->identity_count;
+    house->net = daemon_net_options(config);
+    house->chain_send_bytes = (uint32_t)config->file->capacities.chain_send_bytes;
+    house->peer_send_bytes = (uint32_t)config->file->capacities.peer_send_bytes;
+    house->drain_ms = (uint32_t)config->file->drain_ms;
+    house->signals = -1;
+    for (uint32_t shard = 0; shard < TRI_SHARDS_MAX; shard++) {
+        atomic_init(&house->open_counts[shard], UINT32_MAX);
+    }
+}
+
+static void daemon_node_options(const struct daemon *daemon, uint32_t epoch,
+                                struct tri_node_options *options)
+{
+    *options = (struct tri_node_options){
+        .shards = daemon->config.shards,
+        .engine = daemon->config.engine,
+    };
+    options->engine.epoch = epoch;
+}
+
+/* R06: ended messages stay in the table for a window, so no more than table / window can come in
+ * for long. */
+static uint64_t daemon_rate(const struct tri_config *config, uint64_t *window_ms)
+{
+    *window_ms = 0;
+    for (uint32_t type = 0; type < TRI_TYPE_COUNT; type++) {
+        for (uint32_t subtype = 0; subtype < TRI_SUBTYPE_COUNT; subtype++) {
+            uint64_t here_ms = config->engine.policies[type][subtype].dedup_window_ms;
+
+            *window_ms = here_ms > *window_ms ? here_ms : *window_ms;
+        }
+    }
+    return (uint64_t)config->engine.dedup_entries_max * 1000 / *window_ms;
+}
+
+static int daemon_check(struct daemon *daemon)
+{
+    struct tri_node_options options;
+    const struct tri_config *config = &daemon->config;
+    const char *fault = NULL;
+    uint64_t window_ms = 0;
+    uint64_t rate = daemon_rate(config, &window_ms);
+    uint64_t bytes = 0;
+
+    daemon_node_options(daemon, 1, &options);
+    fault = tri_node_check(&options);
+    if (fault != NULL) {
+        (void)fprintf(stderr, "%s:1: %s\n", daemon->config_path, fault);
+        return TRI_FLAGS_EXIT;
+    }
+    daemon_house(daemon, 1);
+    bytes = tri_node_footprint(&options) + config->shards * tri_server_bytes(&daemon->house);
+    (void)printf("%s: OK\n", daemon->config_path);
+    (void)printf("  listen     %s:%u\n", daemon->address, daemon->port);
+    (void)printf("  shards     %u\n", config->shards);
+    (void)printf("  chains     %u, clients %u, operators %u, locations %u (map version %u)\n",
+                 config->file->chains_count, config->file->clients_count,
+                 config->file->operators_count, config->engine.location_count,
+                 config->engine.map_version);
+    (void)printf("  memory     at most %llu MiB, touched as it is needed\n",
+                 (unsigned long long)((bytes + (1 << 20) - 1) >> 20));
+    (void)printf("  rate       at most %llu messages/s for long: %u remembered messages / %llu s "
+                 "window (R06)\n",
+                 (unsigned long long)rate, config->engine.dedup_entries_max,
+                 (unsigned long long)(window_ms / 1000));
+    (void)printf("  journal    none: a crash forgets open messages\n");
+    return 0;
+}
+
+/* Every connection is a file. */
+static bool daemon_raise_files(const struct tri_house *house)
+{
+    struct rlimit limit;
+    uint64_t wanted = (uint64_t)house->shards * house->net.connections_max + DAEMON_FILES_SPARE;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return true;
+    }
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur < wanted) {
+        (void)fprintf(
+            stderr,
+            "tricastd: only %llu files may be open, capacities.connections needs %llu; raise "
+            "`ulimit -n` or LimitNOFILE=, or lower capacities.connections\n",
+            (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+        return false;
+    }
+    return true;
+}
+
+static bool daemon_signals(struct tri_house *house)
+{
+    sigset_t set;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) {
+        return false;
+    }
+    house->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    return house->signals >= 0;
+}
+
+static bool daemon_open_state(struct daemon *daemon, struct tri_node_options *options)
+{
+    char trouble[TRI_CONFIG_TROUBLE_BYTES];
+    uint32_t epoch = 0;
+
+    if (tri_state_open(&daemon->state, daemon->config.file->data_dir, trouble, sizeof(trouble)) !=
+            0 ||
+        tri_state_secret(&daemon->state, "hash-secret", options->hash_secret, trouble,
+                         sizeof(trouble)) != 0 ||
+        tri_state_counter(&daemon->state, "epoch", &epoch, trouble, sizeof(trouble)) != 0) {
+        (void)fprintf(stderr, "tricastd: %s\n", trouble);
+        return false;
+    }
+    options->engine.epoch = epoch;
+    return true;
+}
+
+static bool daemon_open_servers(struct daemon *daemon)
+{
+    struct tri_house *house = &daemon->house;
+    const char *advice = "";
+
+    for (uint32_t shard = 0; shard < house->shards; shard++) {
+        int failed = tri_server_open(house, shard, &advice);
+
+        if (failed != 0) {
+            (void)fprintf(stderr, "tricastd: %s (%s)\n", advice, strerror(-failed));
+            return false;
+        }
+        failed = tri_server_listen(house->servers[shard], daemon->address, &daemon->port);
+        if (failed != 0) {
+            (void)fprintf(stderr, "tricastd: cannot listen on %s:%u: %s\n", daemon->address,
+                          daemon->port, strerror(-failed));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whole or not at all: whoever waits for the file reads a whole number. */
+static bool daemon_write_port(const struct daemon *daemon)
+{
+    char beside[DAEMON_PATH_BYTES];
+    FILE *file = NULL;
+    bool is_good = false;
+
+    if (daemon->port_path == NULL) {
+        return true;
+    }
+    if (snprintf(beside, sizeof(beside), "%s.new", daemon->port_path) < (int)sizeof(beside)) {
+        file = fopen(beside, "w");
+    }
+    if (file != NULL) {
+        is_good = fprintf(file, "%u\n", daemon->port) > 0;
+        is_good = fclose(file) == 0 && is_good && rename(beside, daemon->port_path) == 0;
+    }
+    if (!is_good) {
+        (void)fprintf(stderr, "tricastd: --port-file: %s: %s\n", daemon->port_path,
+                      strerror(errno));
+    }
+    return is_good;
+}
+
+static void *daemon_thread(void *context)
+{
+    tri_server_run(context);
+    return NULL;
+}
+
+/* Runs every shard to its end.  The threads are begun before the main thread is pinned: a thread
+ * inherits where it may run. */
+static bool daemon_run(struct tri_house *house)
+{
+    pthread_t threads[TRI_SHARDS_MAX];
+    pthread_attr_t attributes;
+    uint32_t begun = 1;
+    bool is_good = pthread_attr_init(&attributes) == 0 &&
+                   pthread_attr_setstacksize(&attributes, DAEMON_STACK_BYTES) == 0;
+
+    while (is_good && begun < house->shards) {
+        is_good =
+            pthread_create(&threads[begun], &attributes, daemon_thread, house->servers[begun]) == 0;
+        begun += is_good ? 1 : 0;
+    }
+    if (!is_good) {
+        (void)fprintf(stderr, "tricastd: no thread for a shard; raise `ulimit -u`\n");
+        atomic_store_explicit(&house->stage, TRI_STAGE_STOP, memory_order_release);
+    }
+    tri_server_run(house->servers[0]);
+    for (uint32_t shard = 1; shard < begun; shard++) {
+        (void)pthread_join(threads[shard], NULL);
+    }
+    return is_good && atomic_load_explicit(&house->failed, memory_order_relaxed) == 0;
+}
+
+static bool daemon_start(struct daemon *daemon)
+{
+    struct tri_node_options options;
+    struct tri_house *house = &daemon->house;
+    uint64_t window_ms = 0;
+    uint64_t rate = daemon_rate(&daemon->config, &window_ms);
+
+    daemon_node_options(daemon, 1, &options);
+    if (!daemon_open_state(daemon, &options)) {
+        return false;
+    }
+    daemon_house(daemon, options.engine.epoch);
+    if (!daemon_raise_files(house) || !daemon_signals(house)) {
+        return false;
+    }
+    daemon->node_bytes = tri_node_footprint(&options);
+    daemon->node_memory = daemon->node_bytes == 0 ? NULL : tri_place_map(daemon->node_bytes);
+    if (daemon->node_memory == NULL) {
+        (void)fprintf(stderr, "tricastd: no memory for %zu MiB of tables; lower capacities\n",
+                      daemon->node_bytes >> 20);
+        return false;
+    }
+    house->node = tri_node_init(daemon->node_memory, &options);
+    if (house->node == NULL) {
+        (void)fprintf(stderr, "tricastd: the crypto library cannot start\n");
+        return false;
+    }
+    if (!daemon_open_servers(daemon) || !daemon_write_port(daemon)) {
+        return false;
+    }
+    (void)printf(
+        "tricastd " TRI_PROGRAM_VERSION
+        " listens on %s:%u: shards %u, epoch %u, journal none, at most %llu messages/s for "
+        "long (%u / %llu s)\n",
+        daemon->address, daemon->port, house->shards, house->epoch, (unsigned long long)rate,
+        daemon->config.engine.dedup_entries_max, (unsigned long long)(window_ms / 1000));
+    (void)fflush(stdout);
+    return true;
+}
+
+static void daemon_end(struct daemon *daemon)
+{
+    for (uint32_t shard = 0; shard < TRI_SHARDS_MAX; shard++) {
+        tri_server_close(daemon->house.servers[shard]);
+    }
+    if (daemon->house.signals > 0) {
+        (void)close(daemon->house.signals);
+    }
+    if (daemon->house.node != NULL) {
+        tri_node_fini(daemon->house.node);
+    }
+    tri_place_unmap(daemon->node_memory, daemon->node_bytes);
+    tri_state_close(&daemon->state);
+    tri_config_free(&daemon->config);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = daemon_options,
+        .parser = daemon_parse,
+        .doc = "Coordinates PREPARE, COMMIT and FINALIZE of messages over many chains.",
+    };
+    static struct daemon daemon;
+    char trouble[TRI_CONFIG_TROUBLE_BYTES];
+    int code = DAEMON_EXIT_FAILED;
+
+    argp_program_version = "tricastd " TRI_PROGRAM_VERSION;
+    daemon.state = (struct tri_state){-1, -1};
+    daemon.house.signals = -1;
+    tri_flags_parse(&argp, argc, argv, &daemon);
+    if (!tri_config_load(&daemon.config, daemon.config_path, trouble)) {
+        (void)fprintf(stderr, "%s\n", trouble);
+        return TRI_FLAGS_EXIT;
+    }
+    daemon_place_listen(&daemon);
+    tri_log_level_set(daemon.config.log_level);
+    if (daemon.is_check) {
+        code = daemon_check(&daemon);
+    } else if (daemon_start(&daemon)) {
+        code = daemon_run(&daemon.house) ? 0 : DAEMON_EXIT_FAILED;
+        TRI_LOG(TRI_LOG_INFO, "ended", "code=%d", code);
+    }
+    daemon_end(&daemon);
+    return code;
+}

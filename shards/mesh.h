@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mesh: records between shards, over one pair of SPSC rings per ordered pair
+ * of shards and lane.
+ *
+ * Records of any size up to TRI_MESH_RECORD_BYTES_MAX are packed into blocks.
+ * The blocks of a lane are made once; a full one travels to the consumer
+ * through one ring and comes back empty through the other.  The blocks at
+ * home are the producer's credit: without one tri_mesh_reserve() gives NULL
+ * and nothing is ever dropped, overwritten or waited for.
+ *
+ * There are two lanes because there are two kinds of record:
+ *
+ *   DELIVER  frames for ports and news of the registry: taking one needs no
+ *            room in any outbox, so a consumer always takes them;
+ *   STEP     frames for the engine: taking one makes DELIVER records, so a
+ *            consumer takes it only when it has room for them.
+ *
+ * Hence no deadlock: DELIVER blocks always come home, so whoever waits for
+ * room in a DELIVER lane gets it; then STEP records are taken and their blocks
+ * come home too.  Nothing waits for room in a STEP lane but connections, which
+ * are not read meanwhile.
+ *
+ * Sleep: a consumer that is about to block says so; see tri_mesh_sleep().
+ *
+ * Threads: every function names the shard that calls it and runs on that
+ * shard's thread only.
+ */
+#ifndef TRI_SHARDS_MESH_H
+#define TRI_SHARDS_MESH_H
+
+#include "engine/limits.h"
+
+enum tri_lane {
+    TRI_LANE_DELIVER = 0,
+    TRI_LANE_STEP = 1,
+    TRI_LANE_COUNT = 2,
+};
+
+/* A frame at its maximum with the list of its targets, or with its key. */
+#define TRI_MESH_RECORD_BYTES_MAX 90048U
+/* A block this full travels at once, so that the consumer works while the producer goes on. */
+#define TRI_MESH_BLOCK_FULL_BYTES 16384U
+#define TRI_MESH_BLOCKS_MAX       64U
+
+struct tri_mesh;
+
+/*
+ * tri_mesh_footprint returns the bytes of memory for a mesh.
+ *
+ * shards  1..TRI_SHARDS_MAX.
+ * blocks  blocks per ordered pair and lane, 1..TRI_MESH_BLOCKS_MAX.  Only the parts of a block that
+ *         records have used ever take real memory.
+ */
+size_t tri_mesh_footprint(uint32_t shards, uint32_t blocks);
+
+/* tri_mesh_init formats `memory` (64-byte aligned, borrowed).  `start` is where the rings' indices begin:
+ * any value.  Call before any thread runs. */
+struct tri_mesh *tri_mesh_init(void *memory, uint32_t shards, uint32_t blocks, unsigned int start);
+
+/*
+ * tri_mesh_reserve gives room for one record in the outbox of `from` towards `to`.
+ *
+ * bytes  1..TRI_MESH_RECORD_BYTES_MAX.
+ *
+ * Returns 8-byte aligned memory, valid until the next call for this outbox; NULL: no credit, try again
+ * in a later turn.  Room that is not committed is given again by the next call.
+ */
+void *tri_mesh_reserve(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri_lane lane,
+                       uint32_t bytes);
+/* tri_mesh_commit makes a record of the first `bytes` (1..reserved) of the room. */
+void tri_mesh_commit(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri_lane lane,
+                     uint32_t bytes);
+/* tri_mesh_publish sends every block that holds a record: at the end of a turn. */
+void tri_mesh_publish(struct tri_mesh *mesh, uint32_t from);
+
+/* tri_mesh_peek shows the oldest record that `from` sent to `to`, NULL if there is none; its memory is
+ * valid until tri_mesh_pop(), which takes it away. */
+const void *tri_mesh_peek(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_lane lane,
+                          uint32_t *bytes);
+void tri_mesh_pop(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_lane lane);
+
+/*
+ * tri_mesh_sleep announces that `shard` is about to block.
+ *
+ * takes_steps  false: STEP records that wait are no reason to stay awake, because the shard cannot
+ *              take them before something else has happened.
+ *
+ * Returns true: from now on the first shard that has news for this one (records, or a block come home
+ * to an outbox whose last reserve gave NULL) finds it in its tri_mesh_sleepers() and has to wake it.
+ * False: there is news already; take a turn.
+ */
+bool tri_mesh_sleep(struct tri_mesh *mesh, uint32_t shard, bool takes_steps);
+/* tri_mesh_awake takes the announcement back after blocking. */
+void tri_mesh_awake(struct tri_mesh *mesh, uint32_t shard);
+/* tri_mesh_sleepers returns the shards to wake, one bit each: those that sleep and got something from
+ * `shard` since the last call.  After tri_mesh_publish(). */
+uint64_t tri_mesh_sleepers(struct tri_mesh *mesh, uint32_t shard);
+
+/* Blocks sent by `shard` so far; reserves of it that gave NULL so far. */
+uint64_t tri_mesh_blocks_sent(const struct tri_mesh *mesh, uint32_t shard);
+uint64_t tri_mesh_refusals(const struct tri_mesh *mesh, uint32_t shard);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Node: the memory of all shards, carved from one piece.
+ *
+ * The same walk measures and formats: without memory it only adds up.  Every
+ * part starts on a cache line of its own, so no two shards share one.
+ */
+#include <string.h>
+
+#include "shards/state.h"
+
+/* Few shards get many blocks; with many, most pairs are quiet. */
+#define BLOCKS_FEW_SHARDS  8U
+#define BLOCKS_MANY_SHARDS 2U
+#define SHARDS_FEW         4U
+
+#define HOLD_BYTES_MIN (2 * TRI_MESH_RECORD_BYTES_MAX)
+#define HOLD_BYTES_MAX (UINT32_C(1) << 30)
+
+static uint32_t node_share(uint32_t whole, uint32_t shards)
+{
+    return whole / shards + (whole % shards == 0 ? 0 : 1);
+}
+
+/* The engine of one shard: an even share of every capacity, rounded up. */
+static struct tri_engine_options node_engine_options(const struct tri_node_options *options)
+{
+    struct tri_engine_options engine = options->engine;
+
+    engine.rounds_max = node_share(engine.rounds_max, options->shards);
+    engine.dedup_entries_max = node_share(engine.dedup_entries_max, options->shards);
+    engine.waiters_max = node_share(engine.waiters_max, options->shards);
+    for (uint32_t i = 0; i < TRI_ENGINE_BODY_CLASSES; i++) {
+        engine.body_counts[i] = node_share(engine.body_counts[i], options->shards);
+    }
+    return engine;
+}
+
+static uint32_t node_blocks(const struct tri_node_options *options)
+{
+    if (options->mesh_blocks != 0) {
+        return options->mesh_blocks;
+    }
+    return options->shards <= SHARDS_FEW ? BLOCKS_FEW_SHARDS : BLOCKS_MANY_SHARDS;
+}
+
+static uint32_t node_hold_bytes(const struct tri_node_options *options)
+{
+    return options->hold_bytes == 0 ? TRI_HOLD_BYTES : options->hold_bytes / 8 * 8;
+}
+
+const char *tri_node_check(const struct tri_node_options *options)
+{
+    struct tri_engine_options engine;
+
+    if (options->shards < 1 || options->shards > TRI_SHARDS_MAX) {
+        return "shards: must be 1..64";
+    }
+    if (options->mesh_blocks > TRI_MESH_BLOCKS_MAX) {
+        return "mesh_blocks: must be 0..64";
+    }
+    if (options->hold_bytes != 0 &&
+        (options->hold_bytes < HOLD_BYTES_MIN || options->hold_bytes > HOLD_BYTES_MAX)) {
+        return "hold_bytes: must be 0 or 180096..2^30";
+    }
+    engine = node_engine_options(options);
+    return tri_engine_check(&engine);
+}
+
+static_assert(HOLD_BYTES_MIN == 180096, "the sentence of tri_node_check names it");
+
+/* Memory as it is given out; without `at` it is only counted. */
+struct carver {
+    uint8_t *at;
+    size_t bytes;
+};
+
+static void *carver_take(struct carver *carver, size_t bytes)
+{
+    void *taken = carver->at == NULL ? NULL : carver->at + carver->bytes;
+
+    carver->bytes += (bytes + TRI_CACHE_LINE - 1) / TRI_CACHE_LINE * TRI_CACHE_LINE;
+    return taken;
+}
+
+/* Where the parts of one shard lie. */
+struct shard_parts {
+    void *seats;
+    void *watchers;
+    void *registry;
+    void *scratch;
+    void *hold;
+    void *engine;
+};
+
+static struct shard_parts node_carve_shard(struct carver *carver,
+                                           const struct tri_node_options *options, uint32_t index)
+{
+    struct tri_engine_options engine = node_engine_options(options);
+    uint32_t chains = options->engine.chain_count;
+    struct shard_parts parts;
+
+    parts.seats = carver_take(carver, chains * sizeof(struct tri_chain_seat));
+    parts.watchers = carver_take(carver, (size_t)options->shards * TRI_WATCHERS_MAX *
+                                             sizeof(struct tri_watcher));
+    parts.registry =
+        index == 0 ? carver_take(carver, tri_registry_footprint(chains, options->shards)) : NULL;
+    parts.scratch = carver_take(carver, TRI_SCRATCH_BYTES);
+    parts.hold = carver_take(carver, node_hold_bytes(options));
+    parts.engine = carver_take(carver, tri_engine_footprint(&engine));
+    return parts;
+}
+
+/* Where everything lies; the sum stands in carver->bytes. */
+struct node_parts {
+    struct tri_node *node;
+    struct tri_shard *members;
+    struct tri_published_counters *published;
+    void *mesh;
+    struct shard_parts shards[TRI_SHARDS_MAX];
+};
+
+static void node_carve(struct carver *carver, const struct tri_node_options *options,
+                       struct node_parts *parts)
+{
+    parts->node = carver_take(carver, sizeof(struct tri_node));
+    parts->members = carver_take(carver, options->shards * sizeof(struct tri_shard));
+    parts->published =
+        carver_take(carver, options->shards * sizeof(struct tri_published_counters));
+    parts->mesh = carver_take(carver, tri_mesh_footprint(options->shards, node_blocks(options)));
+    for (uint32_t i = 0; i < options->shards; i++) {
+        parts->shards[i] = node_carve_shard(carver, options, i);
+    }
+}
+
+size_t tri_node_footprint(const struct tri_node_options *options)
+{
+    struct carver carver = {.at = NULL, .bytes = 0};
+    struct node_parts parts;
+
+    if (tri_node_check(options) != NULL) {
+        return 0;
+    }
+    node_carve(&carver, options, &parts);
+    return carver.bytes;
+}
+
+/* Formats one shard; false: the crypto library has no memory. */
+static bool node_init_shard(struct tri_node *node, const struct tri_node_options *options,
+                            const struct shard_parts *parts, uint32_t index)
+{
+    struct tri_engine_options engine = node_engine_options(options);
+    struct tri_shard *shard = &node->members[index];
+
+    memset(shard, 0, sizeof(*shard));
+    shard->node = node;
+    shard->index = index;
+    shard->shards = options->shards;
+    shard->chain_count = options->engine.chain_count;
+    shard->inbox_drain_max =
+        options->inbox_drain_max == 0 ? TRI_INBOX_DRAIN_MAX : options->inbox_drain_max;
+    shard->mesh = node->mesh;
+    shard->route = &node->route;
+    shard->chains = options->engine.chains;
+    shard->journal = &tri_journal_none_ops;
+    shard->journal_context = &shard->journal_none;
+    shard->published = &node->published[index];
+    shard->seats = parts->seats;
+    memset(shard->seats, 0, shard->chain_count * sizeof(struct tri_chain_seat));
+    shard->watchers = parts->watchers;
+    shard->scratch = parts->scratch;
+    if (parts->registry != NULL) {
+        shard->registry =
+            tri_registry_init(parts->registry, shard->chain_count, options->shards);
+    }
+    tri_hold_init(&shard->hold, parts->hold, node_hold_bytes(options));
+    tri_counters_init(shard->published);
+    shard->engine = tri_engine_init(parts->engine, &engine);
+    return tri_digest_init(&shard->digest);
+}
+
+struct tri_node *tri_node_init(void *memory, const struct tri_node_options *options)
+{
+    struct carver carver = {.at = memory, .bytes = 0};
+    struct node_parts parts;
+    struct tri_node *node = NULL;
+    bool is_made = false;
+
+    assert((uintptr_t)memory % TRI_CACHE_LINE == 0);
+    assert(tri_node_check(options) == NULL);
+    node_carve(&carver, options, &parts);
+    assert(carver.bytes == tri_node_footprint(options));
+    node = parts.node;
+    memset(node, 0, sizeof(*node));
+    node->shards = options->shards;
+    node->members = parts.members;
+    node->published = parts.published;
+    atomic_init(&node->is_draining, false);
+    node->mesh = tri_mesh_init(parts.mesh, options->shards, node_blocks(options), 0);
+    is_made = tri_route_init(&node->route, options->hash_secret, options->shards);
+    for (uint32_t i = 0; i < options->shards; i++) {
+        is_made = node_init_shard(node, options, &parts.shards[i], i) && is_made;
+    }
+    if (!is_made) {
+        tri_node_fini(node);
+        return NULL;
+    }
+    return node;
+}
+
+void tri_node_fini(struct tri_node *node)
+{
+    for (uint32_t i = 0; i < node->shards; i++) {
+        tri_digest_fini(&node->members[i].digest);
+    }
+}
+
+struct tri_shard *tri_node_shard(struct tri_node *node, uint32_t shard)
+{
+    assert(shard < node->shards);
+    return &node->members[shard];
+}
+
+uint32_t tri_node_shards(const struct tri_node *node)
+{
+    return node->shards;
+}
+
+bool tri_node_counter_next(const struct tri_node *node, uint32_t shard, uint32_t *index,
+                           struct tri_counter_view *view)
+{
+    assert(shard < node->shards);
+    if (!tri_counters_get(&node->published[shard], *index, view)) {
+        return false;
+    }
+    ++*index;
+    return true;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Coverage: how often each thing that matters has occurred over all seeds.
+ *
+ * A run whose faults never bite proves nothing, so the list of what must have
+ * occurred is part of the test.
+ *
+ * Threads: as the world that owns it.
+ */
+#ifndef TRI_TESTS_SIM_COVERAGE_H
+#define TRI_TESTS_SIM_COVERAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define SIM_COUNTED_ONLY UINT64_MAX /* nothing in the protocol makes it certain */
+
+/* Name, the seeds after which it must have occurred, what it is. */
+#define SIM_COVERAGE(X)                                                         \
+    X(processed, 500, "PROCESSED")                                              \
+    X(finalize_incomplete, 500, "PROCESSED with FINALIZE_INCOMPLETE")           \
+    X(rejected, 500, "REJECTED after PREPARE")                                  \
+    X(refused_commit, 500, "GUARANTEED: FAILED, every COMMIT refused")          \
+    X(rolled_back, 500, "FAILED with ROLLED_BACK")                              \
+    X(rollback_incomplete, 500, "FAILED with ROLLBACK_INCOMPLETE")              \
+    X(reconciliation, 500, "FAILED with RECONCILIATION_REQUIRED")               \
+    X(retries_exceeded, 500, "FAILED with MAX_RETRIES_EXCEEDED")                \
+    X(none_applied, 500, "BEST_EFFORT: FAILED, nobody applied")                 \
+    X(partly_applied, 500, "BEST_EFFORT: PROCESSED without all")                \
+    X(forced, 500, "CRITICAL forced ALL_OR_NOTHING")                            \
+    X(redelivered, 500, "an attempt after the first")                           \
+    X(redelivered_after_rollback, 1000, "an attempt after a rollback")          \
+    X(redelivered_and_processed, 500, "PROCESSED in a later attempt")           \
+    X(rolled_back_unknown, 500, "ROLLBACK to a chain that had not answered")    \
+    X(rolled_back_frames, 500, "ROLLBACK frames")                               \
+    X(aborts, 500, "ABORT frames")                                              \
+    X(stray_aborts, 500, "ABORT of an attempt that was not open")               \
+    X(finalize_again, 500, "FINALIZE sent again")                               \
+    X(rollback_again, 500, "ROLLBACK sent again")                               \
+    X(prepare_again, 500, "PREPARE sent again in its attempt")                  \
+    X(commit_again, 500, "COMMIT sent again in its attempt")                    \
+    X(tombstone_refusals, 500, "a phase refused by a tombstone")                \
+    X(already_applied, 500, "an answer marked ALREADY_APPLIED")                 \
+    X(abort_met_applied, 500, "ABORT answered with ALREADY_APPLIED")            \
+    X(unknown_commits, SIM_COUNTED_ONLY, "COMMIT answered with NO_RESERVATION") \
+    X(commit_expired, 500, "COMMIT refused because the reservation ran out")    \
+    X(fenced_attempts, 500, "an attempt aborted by the fence of L04")           \
+    X(fenced_rollbacks, 500, "ROLLBACK refused by the ledger")                  \
+    X(asks, 500, "a question about a reservation")                              \
+    X(busy_coordinator, 500, "SUBMIT refused with BUSY")                        \
+    X(busy_participant, 500, "PREPARE or COMMIT refused with BUSY")             \
+    X(conflicts, 500, "PREPARE refused because another message held the asset") \
+    X(duplicates, 500, "a duplicate submit attached or answered")               \
+    X(equivocations, 500, "the same id with other content refused")             \
+    X(stale_submits, 500, "SUBMIT refused by age")                              \
+    X(stale_prepares, 500, "PREPARE refused by expiry")                         \
+    X(replays, 500, "the same answer given again")                              \
+    X(expired, 500, "a reservation freed by its TTL")                           \
+    X(forgotten, 500, "a message forgotten by a participant")                   \
+    X(notices, 500, "finality notices")                                         \
+    X(frames_lost, 500, "frames lost")                                          \
+    X(frames_doubled, 500, "frames doubled")                                    \
+    X(frames_late, 500, "frames much delayed")                                  \
+    X(frames_held, 500, "frames held until their record was durable")           \
+    X(links_cut, 500, "links cut")                                              \
+    X(links_blocked, 500, "links blocked")                                      \
+    X(chain_crashes, 500, "chains crashed")                                     \
+    X(chain_lost_work, 500, "chains that lost work with their crash")           \
+    X(coordinator_crashes, 500, "coordinators crashed")                         \
+    X(journal_failures, 500, "journals failed")                                 \
+    X(presumed_aborts, 500, "messages that a coordinator crash forgot")         \
+    X(wall_jumps, 500, "wall clocks moved")                                     \
+    X(slow_verdicts, 500, "verdicts that took their time")
+
+struct sim_coverage {
+#define SIM_COVERAGE_FIELD(name, seeds, help) uint64_t name;
+    SIM_COVERAGE(SIM_COVERAGE_FIELD)
+#undef SIM_COVERAGE_FIELD
+    uint64_t moves[32][32]; /* round states, from and to */
+};
+
+/* Adds one run's numbers to the sum. */
+void sim_coverage_add(struct sim_coverage *sum, const struct sim_coverage *run);
+
+/* Prints every number as a line that starts with `prefix`. */
+void sim_coverage_print(const struct sim_coverage *sum, FILE *to, const char *prefix);
+
+/* Whether everything that `seeds` runs must have met has occurred; prints what has not. */
+bool sim_coverage_is_enough(const struct sim_coverage *sum, uint64_t seeds, FILE *to,
+                            const char *prefix);
+
+#endif

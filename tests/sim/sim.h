@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Simulator: one coordinator, some chains and some clients in virtual time.
+ *
+ * Everything random comes from one generator that starts from the seed, there
+ * is one clock, and what happens at the same time happens in the order in which
+ * it was planned.  So a seed is a whole history, and can be told again.
+ *
+ *   swarm.c        which faults this seed has, and how heavy they are
+ *   workload.c     what the clients will submit
+ *   world.c        the clock, the calendar, the trace, the life of a run
+ *   network.c      links between the coordinator and the chains, and their faults
+ *   coordinator.c  the engine with its journal
+ *   chain.c        a participant with its journal, crash and restart
+ *   books.c        a chain's ledger
+ *   checker.c      what the protocol promises, seen from the wires alone
+ *   verdict.c      the same, once everything has ended
+ *   coverage.c     what has occurred over all seeds
+ *
+ * Threads: one.
+ */
+#ifndef TRI_TESTS_SIM_SIM_H
+#define TRI_TESTS_SIM_SIM_H
+
+#include <assert.h>
+#include <string.h>
+
+#include "engine/ledger.h"
+#include "engine/wire.h"
+#include "tests/sim/coverage.h"
+#include "tests/sim/random.h"
+#include "tricast_engine.h"
+#include "tricast_participant.h"
+
+#define SIM_CHAINS_MAX    6U
+#define SIM_CLIENTS_MAX   4U
+#define SIM_MESSAGES_MAX  40U
+#define SIM_ASSETS_MAX    12U
+#define SIM_FRAME_BYTES   1280U /* the longest frame of the workload fits */
+#define SIM_FRAMES_MAX    16384U
+#define SIM_MOMENTS_MAX   32768U
+#define SIM_HELD_MAX      4096U
+#define SIM_PENDING_MAX   64U /* operations at a ledger at once */
+#define SIM_TRACE_LINES   60U
+#define SIM_ANSWERS_MAX   48U /* remembered per message and chain (P06) */
+#define SIM_NO_FRAME      UINT32_MAX
+#define SIM_WALL_START_MS UINT64_C(1800000000000)
+
+/* What the seed has drawn. */
+struct sim_swarm {
+    uint32_t chain_count;
+    uint32_t client_count;
+    uint32_t message_count;
+    uint32_t asset_count;
+    bool is_datagram; /* any loss, duplication and order; else ordered, loss only with the link */
+    uint32_t loss_permille;
+    uint32_t duplicate_permille;
+    uint32_t delay_us_max;
+    uint32_t slow_permille; /* frames that take much longer */
+    uint32_t slow_us_max;
+    uint32_t cuts; /* links that break and come back */
+    uint32_t cut_ms_max;
+    uint32_t blocks; /* chains that take nothing for a while */
+    uint32_t chain_crashes;
+    uint32_t coordinator_crashes;
+    bool journal_fails; /* of the coordinator, for good (D07) */
+    uint32_t wall_jumps;
+    uint32_t journal_us_max; /* of the coordinator; 0 = durable at once */
+    uint32_t chain_journal_us_max;
+    uint32_t ledger_slow_permille;
+    uint32_t ledger_ms_max;
+    uint32_t refuse_permille; /* PREPARE refused by the ledger for no reason of its own */
+    uint32_t refuse_commit_permille;
+    uint32_t reject_permille; /* of those: for good */
+    uint32_t fence_permille;  /* UNDO refused */
+    uint32_t tick_lag_us;
+    uint32_t span_ms; /* submits and faults fall into it; then the network heals */
+    uint32_t duplicate_submits;
+    uint32_t equivocations;
+    uint32_t best_effort_permille;
+    uint32_t guaranteed_permille; /* the rest is ALL_OR_NOTHING */
+    uint32_t critical_permille;
+    uint32_t rounds_max;
+    uint32_t entries_max;
+    uint32_t reservation_ttl_ms_max;
+    uint32_t participant_window_ms;
+    uint32_t retries_max;
+    uint32_t backoff_ms_initial;
+    uint32_t backoff_ms_max;
+    uint32_t jitter_permille;
+    uint32_t timeout_ms[TRI_PHASE_COUNT];
+    uint32_t rollback_window_ms;
+    uint32_t clock_allowance_ms;
+    bool has_tight_lock; /* GOVERNANCE holds its locks so shortly that L04 bites */
+};
+
+/* A message of the workload; `bytes` is its SUBMIT. */
+struct sim_message {
+    uint32_t frame_bytes;
+    uint8_t frame[SIM_FRAME_BYTES];
+    uint32_t forged_bytes; /* the same id with other content; 0 = none */
+    uint8_t forged[SIM_FRAME_BYTES];
+    uint32_t client;
+    uint32_t asset_count;
+    uint8_t assets[4];
+};
+
+enum sim_moment_kind {
+    SIM_TO_CHAIN,
+    SIM_TO_COORDINATOR,
+    SIM_TO_CLIENT,
+    SIM_SUBMIT,
+    SIM_JOURNAL_DONE,
+    SIM_CHAIN_JOURNAL_DONE,
+    SIM_LEDGER_DONE,
+    SIM_LINK_CUT,
+    SIM_LINK_UP,
+    SIM_LINK_NOTICED,
+    SIM_LINK_BLOCK,
+    SIM_LINK_FREE,
+    SIM_CHAIN_CRASH,
+    SIM_CHAIN_START,
+    SIM_COORDINATOR_CRASH,
+    SIM_JOURNAL_FAIL,
+    SIM_WALL_JUMP,
+    SIM_HEAL,
+};
+
+/* Something that will happen.  What it was planned for may be gone by then (`life`). */
+struct sim_moment {
+    uint64_t at_ns;
+    uint64_t order;
+    enum sim_moment_kind kind;
+    uint32_t who;
+    uint32_t what; /* a frame, or a number that belongs to the kind */
+    uint64_t life;
+};
+
+/* A frame that waits for a record. */
+struct sim_held {
+    uint64_t after_lsn;
+    uint32_t to; /* chain or client */
+    uint32_t frame;
+    bool is_client;
+};
+
+struct sim_coordinator {
+    struct tri_engine *engine;
+    void *memory;
+    size_t memory_bytes;
+    struct tri_engine_options options;
+    uint64_t lsn;
+    uint64_t flushing_lsn; /* 0 = no flush in flight */
+    uint64_t durable_lsn;
+    uint64_t life;
+    bool is_broken; /* its journal has failed */
+    uint32_t held_count;
+    struct sim_held held[SIM_HELD_MAX];
+    struct tri_effects effects;
+    /* what each round was in last, for coverage */
+    uint8_t round_state[SIM_MESSAGES_MAX + 1];
+    uint64_t round_key[SIM_MESSAGES_MAX + 1];
+};
+
+struct sim_operation {
+    bool is_used;
+    struct tri_participant_effect effect; /* no pointer of it is read */
+    struct tri_key key;
+    uint32_t message;
+    enum tri_error code; /* refuse with it */
+};
+
+/* What a chain keeps: everything in it is lost back to the last flush by a crash. */
+struct sim_books {
+    int32_t net[SIM_MESSAGES_MAX];    /* applications not rolled back */
+    uint32_t changer[SIM_ASSETS_MAX]; /* message of the last apply that can be undone, + 1 */
+    uint32_t changes[SIM_ASSETS_MAX];
+    uint8_t action[SIM_MESSAGES_MAX];
+    struct sim_operation pending[SIM_PENDING_MAX];
+    uint64_t lsn;
+};
+
+struct sim_chain {
+    uint8_t *memory; /* participant, ledger, books: one block */
+    size_t memory_bytes;
+    uint8_t *flushing; /* copies of the block */
+    uint8_t *durable;
+    struct tri_participant *participant;
+    struct tri_ledger *ledger;
+    struct sim_books *books;
+    uint64_t flushing_lsn;
+    uint64_t durable_lsn;
+    uint64_t life; /* raised by a crash */
+    uint32_t instance;
+    bool is_running;
+    uint32_t held_count;
+    struct sim_held held[SIM_HELD_MAX];
+    struct tri_participant_effects effects;
+};
+
+struct sim_link {
+    bool is_up;        /* frames can pass */
+    bool is_told_up;   /* what the engine has been told */
+    bool is_blocked;   /* nothing is taken until free_ns */
+    uint64_t free_ns;  /* if is_blocked */
+    uint64_t life;     /* raised by a cut: what is on the way is lost */
+    uint64_t downs;    /* CHAIN_DOWN events told */
+    uint64_t fresh_ns; /* when CHAIN_UP of a new connection was told */
+    uint64_t up_ns;    /* when CHAIN_UP was told last */
+    uint64_t last_ns[2];
+    bool is_welcomed;
+};
+
+struct sim_answer {
+    tri_attempt attempt;
+    uint64_t digest;
+    uint8_t phase;
+    bool is_used;
+};
+
+/* What has crossed the wires about a message's newest attempt.  Masks have a bit per chain. */
+struct check_attempt {
+    tri_attempt attempt;
+    uint64_t begun_ns;
+    uint64_t record_lsn;
+    uint64_t decision_lsn;
+    uint64_t rollback_lsn;
+    uint64_t primary_lsn;
+    uint32_t prepare_ok;
+    uint32_t prepare_no;
+    uint32_t commit_ok;
+    uint32_t commit_no;
+    uint32_t ended_sent; /* ABORT or ROLLBACK of this attempt */
+    uint32_t undone;
+    uint64_t opened_downs[SIM_CHAINS_MAX]; /* the link's downs + 1 when a phase was sent last */
+    uint64_t sent_ns[SIM_CHAINS_MAX];      /* when the open phase was sent last */
+    uint8_t token_bytes[SIM_CHAINS_MAX];
+    uint8_t tokens[SIM_CHAINS_MAX][TRI_TOKENS_BYTES_MAX];
+};
+
+struct check_client {
+    uint32_t submits; /* delivered to the engine of this epoch */
+    uint32_t receipts;
+    uint32_t results;  /* not flagged as duplicates */
+    uint32_t repeats;  /* flagged */
+    uint32_t refusals; /* at admission */
+};
+
+struct check_message {
+    bool is_known; /* a SUBMIT of it has crossed the wire */
+    bool is_over;  /* it ended under an earlier coordinator: nobody submits it again */
+    enum tri_atomicity atomicity;
+    bool is_critical;
+    bool finalize_requested;
+    uint32_t targets;
+    uint32_t timeout_ms[TRI_PHASE_COUNT];
+    uint64_t accept_lsn; /* of this epoch */
+    uint64_t outcome_lsn;
+    bool has_primary; /* durable, in any epoch */
+    bool has_result;
+    enum tri_ack_type result;
+    enum tri_error code;
+    uint32_t result_applied; /* evidence: masks of chains */
+    uint32_t result_refused;
+    uint32_t result_undone;
+    uint32_t result_rest;
+    uint32_t may; /* A11, as far as the wires show it */
+    struct check_attempt now;
+    struct check_client clients[SIM_CLIENTS_MAX];
+    tri_attempt ended_at[SIM_CHAINS_MAX];  /* highest ABORT or ROLLBACK delivered */
+    tri_attempt taken_at[SIM_CHAINS_MAX];  /* highest PREPARE or COMMIT delivered */
+    tri_attempt buried_at[SIM_CHAINS_MAX]; /* highest attempt that the chain has called ended */
+    struct sim_answer answers[SIM_CHAINS_MAX][SIM_ANSWERS_MAX];
+    uint64_t sent[SIM_CHAINS_MAX][TRI_SEND_COUNT]; /* last attempt sent */
+};
+
+#define SIM_TOKENS_MAX 65536U
+struct check_token {
+    uint64_t digest; /* of chain and token; 0 = free */
+    uint32_t message;
+    tri_attempt attempt;
+};
+
+struct sim_checker {
+    struct check_message messages[SIM_MESSAGES_MAX];
+    struct check_token tokens[SIM_TOKENS_MAX];
+    uint32_t token_count;
+    enum tri_event_type step;
+    uint64_t acks;
+    uint64_t control_acks;
+    uint64_t asks;
+    uint64_t submits;
+    uint64_t repeats; /* frames of an attempt sent again */
+    uint64_t strays;
+    struct tri_frame frame;
+};
+
+struct sim_trace_line {
+    uint64_t at_ns;
+    const char *what; /* static */
+    uint32_t message;
+    uint32_t who;
+    tri_attempt attempt;
+    uint64_t value;
+};
+
+struct sim_world {
+    uint64_t seed;
+    struct sim_random random;
+    struct sim_swarm swarm;
+    uint64_t now_ns;
+    int64_t wall_offset_ms[SIM_CHAINS_MAX + 1]; /* the last one is the coordinator's */
+    bool is_healed;
+    bool is_printing;
+    bool has_failed;
+    char failure[512];
+    uint64_t moments_seen;
+
+    uint32_t moment_count;
+    uint64_t moment_order;
+    struct sim_moment moments[SIM_MOMENTS_MAX];
+    uint32_t frame_free_count;
+    uint32_t frame_free[SIM_FRAMES_MAX];
+    uint32_t frame_bytes[SIM_FRAMES_MAX];
+    uint8_t (*frames)[SIM_FRAME_BYTES];
+
+    struct sim_message messages[SIM_MESSAGES_MAX];
+    char chain_ids[SIM_CHAINS_MAX][16];
+    struct tri_engine_chain chains_named[SIM_CHAINS_MAX];
+    char asset_ids[SIM_ASSETS_MAX][16];
+    uint32_t asset_chains[SIM_ASSETS_MAX]; /* mask */
+    uint32_t asset_turns[SIM_ASSETS_MAX];  /* messages drawn for it */
+    uint16_t asset_chain_list[SIM_ASSETS_MAX][SIM_CHAINS_MAX];
+    struct tri_engine_location locations[SIM_ASSETS_MAX];
+
+    struct sim_coordinator coordinator;
+    struct sim_chain chains[SIM_CHAINS_MAX];
+    struct sim_link links[SIM_CHAINS_MAX];
+    struct sim_checker checker;
+    struct sim_coverage coverage;
+
+    uint64_t trace_digest;
+    uint64_t trace_count;
+    struct sim_trace_line trace[SIM_TRACE_LINES];
+    struct tri_frame frame; /* the one being made */
+    struct tri_frame taken; /* the one that arrived */
+};
+
+/* ---- world.c ---- */
+
+/* sim_run plays one seed in *world (zeroed before the first, else used before).  Returns whether
+ * every promise held; else world->failure says which did not. */
+bool sim_run(struct sim_world *world, uint64_t seed, bool is_printing);
+
+/* sim_open acquires what outlives a run; false when memory ran out.  sim_close gives it back. */
+bool sim_open(struct sim_world *world);
+void sim_close(struct sim_world *world);
+
+/* The last lines of the trace, and how to see the whole. */
+void sim_explain(const struct sim_world *world);
+
+void sim_plan(struct sim_world *world, uint64_t delay_ns, enum sim_moment_kind kind, uint32_t who,
+              uint32_t what, uint64_t life);
+
+/* One line of the trace; `what` is a static text. */
+void sim_trace(struct sim_world *world, const char *what, uint32_t message, uint32_t who,
+               tri_attempt attempt, uint64_t value);
+
+/* A broken promise: the first one is kept and ends the run. */
+__attribute__((format(printf, 3, 4))) void sim_break(struct sim_world *world, const char *statement,
+                                                     const char *format, ...);
+
+uint64_t sim_wall_ms(const struct sim_world *world, uint32_t who);
+uint64_t sim_digest(const void *bytes, size_t count, uint64_t start);
+struct tri_key sim_key(struct tri_text id);
+struct tri_hash sim_hash(struct tri_bytes bytes);
+/* The number in an id; SIM_MESSAGES_MAX if it has none. */
+uint32_t sim_message_of(struct tri_text id);
+
+/* ---- swarm.c, workload.c ---- */
+void sim_swarm_draw(struct sim_world *world);
+void sim_swarm_print(const struct sim_world *world);
+void sim_workload_draw(struct sim_world *world);
+
+/* ---- network.c ---- */
+uint32_t sim_frame_take(struct sim_world *world, const struct tri_frame *frame);
+uint32_t sim_frame_copy(struct sim_world *world, const uint8_t *bytes, uint32_t count);
+void sim_frame_give(struct sim_world *world, uint32_t frame);
+/* Puts a frame on its way; it belongs to the network then. */
+void sim_send_to_chain(struct sim_world *world, uint32_t chain, uint32_t frame);
+void sim_send_to_coordinator(struct sim_world *world, uint32_t chain, uint32_t frame);
+/* Decodes a frame into world->taken and gives it back; what is made must be readable. */
+void sim_frame_open(struct sim_world *world, uint32_t frame, struct tri_frame *to);
+void sim_network_start(struct sim_world *world);
+void sim_network_moment(struct sim_world *world, const struct sim_moment *moment);
+void sim_link_cut(struct sim_world *world, uint32_t chain, uint64_t down_ns);
+
+/* ---- coordinator.c ---- */
+void sim_coordinator_start(struct sim_world *world, uint32_t epoch);
+bool sim_coordinator_may_crash(struct sim_world *world);
+void sim_coordinator_crash(struct sim_world *world);
+void sim_coordinator_break(struct sim_world *world);
+void sim_coordinator_frame(struct sim_world *world, uint32_t chain, uint32_t frame);
+void sim_coordinator_submit(struct sim_world *world, uint32_t client, const uint8_t *bytes,
+                            uint32_t count);
+void sim_coordinator_chain(struct sim_world *world, uint32_t chain, bool is_up, bool is_fresh);
+void sim_coordinator_tick(struct sim_world *world);
+void sim_coordinator_durable(struct sim_world *world);
+
+/* ---- chain.c ---- */
+void sim_chain_start(struct sim_world *world, uint32_t chain);
+void sim_chain_crash(struct sim_world *world, uint32_t chain);
+void sim_chain_restart(struct sim_world *world, uint32_t chain);
+void sim_chain_frame(struct sim_world *world, uint32_t chain, uint32_t frame);
+void sim_chain_welcome(struct sim_world *world, uint32_t chain);
+void sim_chain_tick(struct sim_world *world, uint32_t chain);
+void sim_chain_durable(struct sim_world *world, uint32_t chain);
+void sim_chain_verdict(struct sim_world *world, uint32_t chain, uint32_t operation);
+
+/* ---- books.c ---- */
+size_t sim_books_bytes(void);
+void sim_books_init(struct sim_world *world, uint32_t chain, uint8_t *memory);
+/* Carries out one operation. */
+enum tri_error sim_books_operate(struct sim_world *world, uint32_t chain, uint32_t message,
+                                 struct tri_key key, enum tri_ledger_op op);
+/* Notes what the payload asks for; NONE or the refusal. */
+enum tri_error sim_books_note(struct sim_world *world, uint32_t chain, uint32_t message,
+                              const struct tri_phase_frame *phase);
+
+/* ---- checker.c: taps on the wires and on the journal ---- */
+void check_submit(struct sim_world *world, uint32_t client, const struct tri_message *message);
+void check_append(struct sim_world *world, const struct tri_effect *effect);
+void check_durable(struct sim_world *world);
+void check_coordinator_crashed(struct sim_world *world);
+void check_to_chain(struct sim_world *world, uint32_t chain, uint32_t frame);
+void check_at_chain(struct sim_world *world, uint32_t chain, const struct tri_frame *frame);
+void check_from_chain(struct sim_world *world, uint32_t chain, uint32_t frame);
+void check_at_coordinator(struct sim_world *world, uint32_t chain, const struct tri_frame *frame);
+void check_to_client(struct sim_world *world, uint32_t client, uint32_t frame);
+uint32_t check_targets_mask(const struct sim_world *world, const struct tri_text *chains,
+                            uint32_t count);
+
+/* ---- verdict.c ---- */
+void check_calm(struct sim_world *world);
+void check_end(struct sim_world *world);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: dates are written as the specification writes them, and the time that
+ * drives timers never goes back.
+ *
+ * Method: literal dates, the last one beyond what four digits of a year can say.
+ */
+#include <criterion/criterion.h>
+
+#include "io/clock.h"
+
+Test(clock, dates_are_iso_8601_in_utc)
+{
+    char text[TRI_CLOCK_TEXT_BYTES];
+
+    tri_clock_text(0, text);
+    cr_expect_str_eq(text, "1970-01-01T00:00:00.000Z");
+    tri_clock_text(UINT64_C(951827696789), text);
+    cr_expect_str_eq(text, "2000-02-29T12:34:56.789Z");
+    tri_clock_text(UINT64_MAX, text);
+    cr_expect_str_eq(text, "9999-12-31T00:00:00.615Z");
+}
+
+Test(clock, monotonic_time_never_goes_back)
+{
+    uint64_t last_ns = tri_clock_now_ns();
+
+    for (uint32_t index = 0; index < 10000; index++) {
+        uint64_t now_ns = tri_clock_now_ns();
+
+        cr_assert_geq(now_ns, last_ns);
+        last_ns = now_ns;
+    }
+}

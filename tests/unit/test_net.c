@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Goal: whatever the pieces in which bytes arrive and leave, the same frames come
+ * out in order; what cannot be taken waits; what is too much is refused; and a
+ * connection's end is told exactly once.
+ *
+ * Method: a net on a real loop, its other end a plain socket of the test.  The
+ * test takes turns until a condition holds, at most some seconds.
+ */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/clock.h"
+#include "io/net.h"
+
+#define FRAMES_MAX  4096U
+#define PATIENCE_NS (UINT64_C(10) * TRI_NS_PER_S)
+
+struct stand {
+    struct tri_loop loop;
+    struct tri_net *net;
+    uint16_t tcp_port;
+    tri_port port; /* the last that opened */
+    uint32_t opened;
+    uint32_t closed;
+    int failed;
+    uint32_t frames;
+    uint32_t sizes[FRAMES_MAX];
+    uint64_t sum;  /* over all bodies, by position */
+    uint32_t full; /* answer TRI_FULL so often */
+    enum tri_error refused;
+    uint32_t highs;
+    uint32_t lows;
+    uint32_t losts;
+    bool is_closing_frames;   /* close the port at the first frame */
+    bool is_detaching_frames; /* give its socket away at the first frame */
+    int given;
+};
+
+static struct stand stand;
+static uint8_t blob[TRI_FRAME_BYTES_MAX + 64];
+
+static void on_opened(void *context, tri_port port, bool is_accepted)
+{
+    struct stand *self = context;
+
+    (void)is_accepted;
+    self->opened++;
+    self->port = port;
+}
+
+static enum tri_result on_frame(void *context, tri_port port, const uint8_t *body, uint32_t bytes)
+{
+    struct stand *self = context;
+
+    if (self->full > 0) {
+        self->full--;
+        return TRI_FULL;
+    }
+    cr_assert_lt(self->frames, FRAMES_MAX);
+    self->sizes[self->frames++] = bytes;
+    for (uint32_t index = 0; index < bytes; index++) {
+        self->sum = self->sum * 31 + body[index];
+    }
+    if (self->is_detaching_frames) {
+        self->is_detaching_frames = false;
+        self->given = tri_net_detach(self->net, port);
+    }
+    if (self->is_closing_frames) {
+        tri_net_close(self->net, port);
+    }
+    return TRI_OK;
+}
+
+static void on_refused(void *context, tri_port port, enum tri_error why)
+{
+    struct stand *self = context;
+    uint8_t *room = tri_net_reserve(self->net, port, 3);
+
+    self->refused = why;
+    cr_assert_not_null(room);
+    memcpy(room, "bad", 3);
+    tri_net_commit(self->net, port, 3);
+}
+
+static void on_pressure(void *context, tri_port port, enum tri_net_pressure what)
+{
+    struct stand *self = context;
+
+    (void)port;
+    self->highs += what == TRI_NET_HIGH ? 1 : 0;
+    self->lows += what == TRI_NET_LOW ? 1 : 0;
+    self->losts += what == TRI_NET_LOST ? 1 : 0;
+}
+
+static void on_closed(void *context, tri_port port, int failed)
+{
+    struct stand *self = context;
+
+    cr_assert_null(tri_net_reserve(self->net, port, 1));
+    self->closed++;
+    self->failed = failed;
+}
+
+static const struct tri_net_ops ops = {
+    .opened = on_opened,
+    .frame = on_frame,
+    .refused = on_refused,
+    .pressure = on_pressure,
+    .closed = on_closed,
+};
+
+static void complete(void *context, uint64_t user_data, int32_t result, uint32_t flags)
+{
+    struct stand *self = context;
+
+    tri_net_complete(self->net, user_data, result, flags, tri_clock_now_ns());
+}
+
+static void turn(void)
+{
+    uint32_t work = tri_loop_reap(&stand.loop, complete, &stand);
+
+    work += tri_net_retry(stand.net);
+    tri_net_flush(stand.net, tri_clock_now_ns());
+    if (work > 0) {
+        tri_loop_submit(&stand.loop);
+    } else {
+        tri_loop_wait(&stand.loop, 2 * TRI_NS_PER_MS);
+    }
+}
+
+#define UNTIL(condition)                                                                        \
+    do {                                                                                        \
+        uint64_t begun_ns = tri_clock_now_ns();                                                 \
+        while (!(condition)) {                                                                  \
+            cr_assert_lt(tri_clock_now_ns() - begun_ns, PATIENCE_NS, "waited for " #condition); \
+            turn();                                                                             \
+        }                                                                                       \
+    } while (0)
+
+static void start(uint32_t connections, uint32_t handshake_ms)
+{
+    struct tri_net_options options = {
+        .shard = 3,
+        .connections_max = connections,
+        .recv_buffers = 8,
+        .recv_buffer_bytes = 4096,
+        .partial_bytes = 1 << 20,
+        .send_bytes = 4 << 20,
+        .handshake_ms = handshake_ms,
+        .peer_timeout_ms = 5000,
+    };
+    const char *advice = "";
+    int failed = 0;
+
+    memset(&stand, 0, sizeof(stand));
+    for (uint32_t index = 0; index < sizeof(blob); index++) {
+        blob[index] = (uint8_t)(index * 7 + (index >> 8));
+    }
+    failed = tri_loop_init(&stand.loop, 64, 256, &advice);
+    if (failed != 0) {
+        cr_skip_test("io_uring: %s", advice);
+    }
+    cr_assert_eq(tri_net_init(&stand.net, &options, &stand.loop, &ops, &stand, &advice), 0, "%s",
+                 advice);
+    tri_net_refusal_set(stand.net, (const uint8_t *)"full", 4);
+    cr_assert_eq(tri_net_listen(stand.net, "127.0.0.1", &stand.tcp_port), 0);
+    cr_assert_neq(stand.tcp_port, 0);
+    cr_assert_eq(tri_loop_enable(&stand.loop), 0);
+}
+
+static void stop(void)
+{
+    tri_loop_fini(&stand.loop);
+    tri_net_fini(stand.net);
+}
+
+static int dial(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(stand.tcp_port)};
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval patience = {.tv_sec = 5};
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_assert_geq(descriptor, 0);
+    cr_assert_eq(setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    cr_assert_eq(connect(descriptor, (struct sockaddr *)(void *)&address, sizeof(address)), 0);
+    return descriptor;
+}
+
+static int dial_streaming(uint32_t send_max)
+{
+    struct tri_net_limits limits = {
+        .frame_bytes_max = TRI_FRAME_BYTES_MAX,
+        .send_high_bytes = send_max / 2,
+        .send_max_bytes = send_max,
+    };
+    uint32_t before = stand.opened;
+    int descriptor = dial();
+
+    UNTIL(stand.opened == before + 1);
+    tri_net_stream(stand.net, stand.port, &limits);
+    return descriptor;
+}
+
+static void put_frame(int descriptor, uint32_t bytes)
+{
+    uint8_t head[4] = {(uint8_t)(bytes >> 24), (uint8_t)(bytes >> 16), (uint8_t)(bytes >> 8),
+                       (uint8_t)bytes};
+
+    cr_assert_eq(send(descriptor, head, 4, MSG_NOSIGNAL | MSG_MORE), 4);
+    for (uint32_t sent = 0; sent < bytes;) {
+        ssize_t now = send(descriptor, blob + sent, bytes - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (now > 0) {
+            sent += (uint32_t)now;
+        } else {
+            cr_assert_eq(errno, EAGAIN);
+            turn();
+        }
+    }
+}
+
+static void close_and_stop(int descriptor)
+{
+    uint32_t before = stand.closed;
+
+    cr_assert_eq(close(descriptor), 0);
+    UNTIL(stand.closed == before + 1);
+    stop();
+}
+
+Test(net, frames_of_every_size_arrive_whole_and_in_order)
+{
+    static const uint32_t sizes[] = {1, 4095, 4092, 4096, 10000, 2, 81920, 3, 40000, 81919};
+    uint64_t sum = 0;
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(65536);
+    for (uint32_t index = 0; index < 10; index++) {
+        put_frame(descriptor, sizes[index]);
+        for (uint32_t byte = 0; byte < sizes[index]; byte++) {
+            sum = sum * 31 + blob[byte];
+        }
+    }
+    UNTIL(stand.frames == 10);
+    for (uint32_t index = 0; index < 10; index++) {
+        cr_expect_eq(stand.sizes[index], sizes[index]);
+    }
+    cr_expect_eq(stand.sum, sum);
+    close_and_stop(descriptor);
+}
+
+Test(net, a_frame_in_single_bytes_arrives)
+{
+    static const uint8_t frame[9] = {0, 0, 0, 5, 'h', 'e', 'l', 'l', 'o'};
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(65536);
+    for (uint32_t index = 0; index < 9; index++) {
+        cr_expect_eq(stand.frames, 0);
+        cr_assert_eq(send(descriptor, &frame[index], 1, MSG_NOSIGNAL), 1);
+        turn();
+        turn();
+    }
+    UNTIL(stand.frames == 1);
+    cr_expect_eq(stand.sizes[0], 5);
+    close_and_stop(descriptor);
+}
+
+Test(net, what_finds_no_room_waits_and_nothing_is_lost)
+{
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(65536);
+    stand.full = 50;
+    for (uint32_t index = 0; index < 1000; index++) {
+        put_frame(descriptor, 100);
+    }
+    UNTIL(stand.frames == 1000);
+    cr_expect_eq(stand.full, 0);
+    cr_expect_geq(atomic_load(&tri_net_counters(stand.net)->recv_stalls), 1);
+    close_and_stop(descriptor);
+}
+
+Test(net, R07_a_stalled_connection_does_not_stop_another)
+{
+    int stalled = 0;
+    int other = 0;
+
+    start(4, 1000);
+    stalled = dial_streaming(65536);
+    stand.full = UINT32_MAX;
+    for (uint32_t index = 0; index < 20; index++) {
+        put_frame(stalled, 1000);
+    }
+    for (uint32_t index = 0; index < 200; index++) {
+        turn();
+    }
+    other = dial_streaming(65536);
+    stand.full = 0;
+    cr_expect_eq(stand.frames, 0);
+    put_frame(other, 50);
+    UNTIL(stand.frames == 21);
+    cr_assert_eq(close(other), 0);
+    UNTIL(stand.closed == 1);
+    close_and_stop(stalled);
+}
+
+Test(net, an_overlong_frame_is_refused_with_a_word)
+{
+    char text[16] = "";
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(65536);
+    cr_assert_eq(send(descriptor, "\0\1\100\1", 4, MSG_NOSIGNAL), 4); /* 81921 */
+    UNTIL(stand.refused != TRI_ERROR_NONE);
+    cr_expect_eq(stand.refused, TRI_ERROR_FRAME_TOO_LONG);
+    for (uint32_t index = 0; index < 20; index++) {
+        turn();
+    }
+    cr_assert_eq(recv(descriptor, text, sizeof(text), MSG_WAITALL), 3);
+    cr_expect_str_eq(text, "bad");
+    close_and_stop(descriptor);
+}
+
+Test(net, before_the_handshake_ends_frames_are_short)
+{
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial();
+    cr_assert_eq(send(descriptor, "\0\0\2\1", 4, MSG_NOSIGNAL), 4); /* 513 */
+    UNTIL(stand.refused != TRI_ERROR_NONE);
+    cr_expect_eq(stand.refused, TRI_ERROR_FRAME_TOO_LONG);
+    close_and_stop(descriptor);
+}
+
+Test(net, a_peer_that_says_nothing_is_closed)
+{
+    int descriptor = 0;
+
+    start(4, 150);
+    descriptor = dial();
+    UNTIL(stand.refused == TRI_ERROR_HANDSHAKE_TIMEOUT);
+    UNTIL(stand.closed == 1);
+    cr_expect_eq(atomic_load(&tri_net_counters(stand.net)->handshake_timeouts), 1);
+    cr_assert_eq(close(descriptor), 0);
+    stop();
+}
+
+Test(net, more_connections_than_slots_are_told_so)
+{
+    char text[16] = "";
+    int first = 0;
+    int second = 0;
+
+    start(1, 1000);
+    first = dial_streaming(65536);
+    second = dial();
+    UNTIL(atomic_load(&tri_net_counters(stand.net)->accepts_refused) == 1);
+    cr_assert_eq(recv(second, text, sizeof(text), 0), 4);
+    cr_expect_str_eq(text, "full");
+    cr_assert_eq(recv(second, text, sizeof(text), 0), 0);
+    cr_assert_eq(close(second), 0);
+    close_and_stop(first);
+}
+
+Test(net, a_slot_is_used_again_under_another_name)
+{
+    tri_port first = 0;
+    int descriptor = 0;
+
+    start(1, 1000);
+    descriptor = dial_streaming(65536);
+    first = stand.port;
+    cr_assert_eq(close(descriptor), 0);
+    UNTIL(stand.closed == 1);
+    descriptor = dial_streaming(65536);
+    cr_expect_neq(stand.port, first);
+    cr_expect_eq(TRI_PORT_SHARD(first), 3);
+    cr_expect_null(tri_net_reserve(stand.net, first, 1));
+    cr_expect_not_null(tri_net_reserve(stand.net, stand.port, 1));
+    close_and_stop(descriptor);
+}
+
+static void queue(uint32_t bytes)
+{
+    uint8_t *room = tri_net_reserve(stand.net, stand.port, bytes);
+
+    cr_assert_not_null(room);
+    memcpy(room, blob, bytes);
+    tri_net_commit(stand.net, stand.port, bytes);
+}
+
+static uint64_t received(int descriptor, uint64_t expected)
+{
+    static uint8_t into[65536];
+    uint64_t begun_ns = tri_clock_now_ns();
+    uint64_t total = 0;
+
+    while (total < expected && tri_clock_now_ns() - begun_ns < PATIENCE_NS) {
+        ssize_t got = recv(descriptor, into, sizeof(into), MSG_DONTWAIT);
+
+        total += got > 0 ? (uint64_t)got : 0;
+        turn();
+    }
+    return total;
+}
+
+Test(net, everything_queued_leaves_in_few_sends)
+{
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(1 << 20);
+    for (uint32_t index = 0; index < 1000; index++) {
+        queue(100);
+    }
+    cr_expect_eq(received(descriptor, 100000), 100000);
+    cr_expect_leq(atomic_load(&tri_net_counters(stand.net)->sends), 2);
+    close_and_stop(descriptor);
+}
+
+Test(net, a_peer_that_does_not_read_meets_high_water_then_the_limit)
+{
+    uint64_t queued = 0;
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(2 << 20);
+    while (stand.losts == 0) {
+        uint8_t *room = tri_net_reserve(stand.net, stand.port, 50000);
+
+        if (room != NULL) {
+            memcpy(room, blob, 50000);
+            tri_net_commit(stand.net, stand.port, 50000);
+            queued += 50000;
+        }
+        turn();
+    }
+    cr_expect_eq(stand.highs, 1);
+    cr_expect_eq(stand.lows, 0);
+    cr_expect_eq(received(descriptor, queued), queued);
+    UNTIL(stand.lows == 1);
+    cr_expect_eq(stand.losts, 1);
+    close_and_stop(descriptor);
+}
+
+Test(net, what_was_queued_leaves_before_a_close)
+{
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(1 << 20);
+    for (uint32_t index = 0; index < 10; index++) {
+        queue(80000);
+    }
+    tri_net_close(stand.net, stand.port);
+    cr_expect_null(tri_net_reserve(stand.net, stand.port, 1));
+    cr_expect_eq(received(descriptor, 800000), 800000);
+    cr_assert_eq(close(descriptor), 0);
+    UNTIL(stand.closed == 1);
+    cr_expect_eq(stand.failed, 0);
+    stop();
+}
+
+Test(net, nothing_is_handed_out_behind_a_close)
+{
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(65536);
+    stand.is_closing_frames = true;
+    for (uint32_t index = 0; index < 30; index++) {
+        put_frame(descriptor, 10);
+    }
+    UNTIL(stand.closed == 1);
+    cr_expect_eq(stand.frames, 1);
+    cr_assert_eq(close(descriptor), 0);
+    stop();
+}
+
+Test(net, a_paused_connection_is_not_read_until_resumed)
+{
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(65536);
+    put_frame(descriptor, 1);
+    UNTIL(stand.frames == 1);
+    tri_net_pause(stand.net, stand.port);
+    turn();
+    turn();
+    put_frame(descriptor, 1);
+    for (uint32_t index = 0; index < 20; index++) {
+        turn();
+    }
+    cr_expect_eq(stand.frames, 1);
+    tri_net_resume(stand.net, stand.port);
+    UNTIL(stand.frames == 2);
+    close_and_stop(descriptor);
+}
+
+Test(net, it_connects_and_tells_when_it_cannot)
+{
+    tri_port near = 0;
+    tri_port nowhere = 0;
+    uint16_t closed_port = 0;
+    int descriptor = 0;
+
+    start(4, 1000);
+    cr_assert_eq(tri_net_connect(stand.net, "127.0.0.1", stand.tcp_port, &near), 0);
+    UNTIL(stand.opened == 2); /* both ends */
+    tri_net_abort(stand.net, near);
+    UNTIL(stand.closed == 2);
+
+    descriptor = dial();
+    UNTIL(stand.opened == 3);
+    closed_port = stand.tcp_port;
+    tri_net_listen_end(stand.net);
+    turn();
+    turn();
+    cr_assert_eq(tri_net_connect(stand.net, "127.0.0.1", closed_port, &nowhere), 0);
+    UNTIL(stand.closed == 3);
+    cr_expect_eq(stand.failed, -ECONNREFUSED);
+    cr_expect_eq(tri_net_connect(stand.net, "localhost", closed_port, &nowhere), -EINVAL);
+    close_and_stop(descriptor);
+}
+
+Test(net, a_connection_can_be_given_away_in_its_handshake)
+{
+    struct tri_net_limits limits = {TRI_FRAME_BYTES_MAX, 1000, 2000};
+    tri_port taken = 0;
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial();
+    UNTIL(stand.opened == 1);
+    turn();
+    cr_assert_eq(tri_net_detach(stand.net, stand.port), -EBUSY, "a receive is armed");
+    stand.is_detaching_frames = true;
+    put_frame(descriptor, 5);
+    UNTIL(stand.frames == 1);
+    cr_assert_geq(stand.given, 0);
+    UNTIL(tri_net_count(stand.net) == 0);
+    cr_expect_eq(stand.closed, 0);
+    cr_assert_eq(tri_net_attach(stand.net, stand.given, &limits, &taken), 0);
+    put_frame(descriptor, 6);
+    UNTIL(stand.frames == 2);
+    cr_expect_eq(stand.sizes[1], 6);
+    close_and_stop(descriptor);
+}

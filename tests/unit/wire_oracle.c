@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire_oracle.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void pack_text(msgpack_packer *packer, struct tri_text text)
+{
+    msgpack_pack_str_with_body(packer, text.at, text.bytes);
+}
+
+static void pack_bin(msgpack_packer *packer, const uint8_t *at, uint32_t bytes)
+{
+    msgpack_pack_bin_with_body(packer, at, bytes);
+}
+
+static void pack_bool(msgpack_packer *packer, bool value)
+{
+    if (value) {
+        msgpack_pack_true(packer);
+    } else {
+        msgpack_pack_false(packer);
+    }
+}
+
+static void pack_attempt(msgpack_packer *packer, tri_attempt attempt)
+{
+    msgpack_pack_array(packer, 2);
+    msgpack_pack_uint64(packer, attempt >> 32);
+    msgpack_pack_uint64(packer, attempt & UINT32_MAX);
+}
+
+static void pack_texts(msgpack_packer *packer, const struct tri_text *texts, uint32_t count)
+{
+    msgpack_pack_array(packer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        pack_text(packer, texts[i]);
+    }
+}
+
+static void pack_tokens(msgpack_packer *packer, struct tri_bytes encoded)
+{
+    struct tri_text tokens[TRI_TOKENS_MAX];
+
+    pack_texts(packer, tokens, tri_tokens_get(encoded, tokens));
+}
+
+static void pack_envelope(msgpack_packer *packer, const struct tri_envelope *envelope)
+{
+    if (!envelope->is_given) {
+        msgpack_pack_nil(packer);
+        return;
+    }
+    msgpack_pack_array(packer, 3);
+    pack_text(packer, envelope->id);
+    msgpack_pack_uint32(packer, envelope->n);
+    msgpack_pack_uint32(packer, envelope->m);
+}
+
+static void pack_signature(msgpack_packer *packer, const struct tri_signature *signature)
+{
+    if (!signature->is_given) {
+        msgpack_pack_nil(packer);
+        return;
+    }
+    msgpack_pack_array(packer, 4);
+    msgpack_pack_int(packer, (int)signature->type);
+    pack_bin(packer, signature->bytes.at, signature->bytes.bytes);
+    pack_text(packer, signature->signer_set);
+    msgpack_pack_uint32(packer, signature->threshold);
+}
+
+static void pack_submit(msgpack_packer *packer, const struct tri_message *message)
+{
+    pack_text(packer, message->id);
+    pack_text(packer, (struct tri_text){"0.5.0", 5});
+    msgpack_pack_int(packer, (int)message->priority);
+    msgpack_pack_int(packer, (int)message->scope);
+    msgpack_pack_int(packer, (int)message->atomicity);
+    msgpack_pack_uint32(packer, message->ttl_s);
+    msgpack_pack_uint64(packer, message->timestamp_ms);
+    pack_text(packer, message->source_chain);
+    pack_text(packer, message->source_node);
+    pack_texts(packer, message->targets, message->target_count);
+    msgpack_pack_array(packer, 3);
+    for (int i = 0; i < 3; i++) {
+        msgpack_pack_uint32(packer, message->timeout_ms[i]);
+    }
+    pack_bool(packer, message->finalize_requested);
+    msgpack_pack_int(packer, (int)message->type);
+    msgpack_pack_int(packer, (int)message->subtype);
+    pack_texts(packer, message->assets, message->asset_count);
+    pack_bin(packer, message->payload.at, message->payload.bytes);
+    pack_envelope(packer, &message->envelope);
+    pack_signature(packer, &message->signature);
+}
+
+static void pack_phase(msgpack_packer *packer, const struct tri_phase_frame *frame)
+{
+    pack_text(packer, frame->id);
+    msgpack_pack_int(packer, (int)frame->phase);
+    msgpack_pack_int(packer, (int)frame->phase);
+    pack_attempt(packer, frame->attempt);
+    msgpack_pack_int(packer, (int)frame->atomicity);
+    pack_bin(packer, frame->hash.at, 16);
+    msgpack_pack_uint64(packer, frame->expires_at_ms);
+    msgpack_pack_uint32(packer, frame->reservation_ttl_ms);
+    pack_bool(packer, frame->system);
+    msgpack_pack_int(packer, (int)frame->type);
+    msgpack_pack_int(packer, (int)frame->subtype);
+    pack_texts(packer, frame->assets, frame->asset_count);
+    pack_bin(packer, frame->payload.at, frame->payload.bytes);
+    pack_envelope(packer, &frame->envelope);
+    pack_signature(packer, &frame->signature);
+    pack_tokens(packer, frame->tokens);
+}
+
+static void pack_round(msgpack_packer *packer, const struct tri_frame *frame)
+{
+    switch ((uint32_t)frame->type) {
+    case TRI_FRAME_PHASE:
+        pack_phase(packer, &frame->phase);
+        break;
+    case TRI_FRAME_PHASE_ACK:
+        pack_text(packer, frame->phase_ack.id);
+        msgpack_pack_int(packer, (int)frame->phase_ack.type);
+        msgpack_pack_int(packer, (int)frame->phase_ack.phase);
+        pack_attempt(packer, frame->phase_ack.attempt);
+        pack_text(packer, frame->phase_ack.chain);
+        msgpack_pack_int(packer, (int)frame->phase_ack.code);
+        pack_bool(packer, frame->phase_ack.already_applied);
+        pack_tokens(packer, frame->phase_ack.tokens);
+        msgpack_pack_uint32(packer, frame->phase_ack.retry_after_ms);
+        break;
+    case TRI_FRAME_CONTROL:
+        pack_text(packer, frame->control.id);
+        msgpack_pack_int(packer, (int)frame->control.kind);
+        pack_attempt(packer, frame->control.attempt);
+        pack_bin(packer, frame->control.hash.at, 16);
+        msgpack_pack_uint64(packer, frame->control.expires_at_ms);
+        pack_tokens(packer, frame->control.tokens);
+        pack_text(packer, frame->control.reason);
+        pack_texts(packer, frame->control.chains, frame->control.chain_count);
+        msgpack_pack_uint64(packer, frame->control.deadline_ms);
+        break;
+    case TRI_FRAME_CONTROL_ACK:
+        pack_text(packer, frame->control_ack.id);
+        msgpack_pack_int(packer, (int)frame->control_ack.type);
+        msgpack_pack_int(packer, (int)frame->control_ack.kind);
+        pack_attempt(packer, frame->control_ack.attempt);
+        pack_text(packer, frame->control_ack.chain);
+        msgpack_pack_int(packer, (int)frame->control_ack.code);
+        break;
+    default:
+        assert(frame->type == TRI_FRAME_ASK);
+        pack_text(packer, frame->ask.id);
+        pack_attempt(packer, frame->ask.attempt);
+        pack_text(packer, frame->ask.chain);
+    }
+}
+
+static void pack_reports(msgpack_packer *packer, const struct tri_target_report *reports,
+                         uint32_t count, bool have_tokens)
+{
+    msgpack_pack_array(packer, count);
+    for (uint32_t i = 0; i < count; i++) {
+        msgpack_pack_array(packer, have_tokens ? 4 : 3);
+        pack_text(packer, reports[i].chain);
+        msgpack_pack_int(packer, (int)reports[i].state);
+        msgpack_pack_int(packer, (int)reports[i].code);
+        if (have_tokens) {
+            pack_tokens(packer, reports[i].tokens);
+        }
+    }
+}
+
+static void pack_status(msgpack_packer *packer, const struct tri_status *status)
+{
+    pack_text(packer, status->id);
+    pack_text(packer, status->state);
+    msgpack_pack_int(packer, (int)status->code);
+    pack_attempt(packer, status->attempt);
+    msgpack_pack_uint32(packer, status->retries);
+    msgpack_pack_int(packer, (int)status->scope_declared);
+    msgpack_pack_int(packer, (int)status->scope);
+    msgpack_pack_int(packer, (int)status->atomicity_declared);
+    msgpack_pack_int(packer, (int)status->atomicity);
+    msgpack_pack_uint32(packer, status->map_version);
+    pack_reports(packer, status->targets, status->target_count, true);
+}
+
+static void pack_client(msgpack_packer *packer, const struct tri_frame *frame)
+{
+    switch ((uint32_t)frame->type) {
+    case TRI_FRAME_SUBMIT:
+        pack_submit(packer, &frame->submit);
+        break;
+    case TRI_FRAME_ACK:
+        pack_text(packer, frame->ack.id);
+        msgpack_pack_int(packer, (int)frame->ack.type);
+        msgpack_pack_int(packer, (int)frame->ack.code);
+        pack_bool(packer, frame->ack.duplicate);
+        pack_attempt(packer, frame->ack.attempt);
+        pack_reports(packer, frame->ack.targets, frame->ack.target_count, false);
+        break;
+    case TRI_FRAME_NOTICE:
+        pack_text(packer, frame->notice.id);
+        pack_attempt(packer, frame->notice.attempt);
+        msgpack_pack_uint64(packer, frame->notice.issued_at_ms);
+        pack_texts(packer, frame->notice.chains, frame->notice.chain_count);
+        break;
+    case TRI_FRAME_STATUS_GET:
+        pack_text(packer, frame->status_get);
+        break;
+    case TRI_FRAME_STATUS:
+        pack_status(packer, &frame->status);
+        break;
+    default:
+        assert(frame->type == TRI_FRAME_EVENT);
+        pack_text(packer, frame->event.id);
+        msgpack_pack_uint64(packer, frame->event.at_ms);
+        pack_text(packer, frame->event.what);
+        pack_attempt(packer, frame->event.attempt);
+        pack_texts(packer, frame->event.chains, frame->event.chain_count);
+        msgpack_pack_int(packer, (int)frame->event.code);
+        msgpack_pack_uint64(packer, frame->event.missed);
+    }
+}
+
+static void pack_session(msgpack_packer *packer, const struct tri_frame *frame)
+{
+    switch ((uint32_t)frame->type) {
+    case TRI_FRAME_CHALLENGE:
+        pack_text(packer, frame->challenge.version);
+        pack_bin(packer, frame->challenge.nonce.at, frame->challenge.nonce.bytes);
+        break;
+    case TRI_FRAME_HELLO:
+        pack_text(packer, frame->hello.version);
+        msgpack_pack_int(packer, (int)frame->hello.role);
+        pack_text(packer, frame->hello.identity);
+        msgpack_pack_uint64(packer, frame->hello.instance);
+        pack_bin(packer, frame->hello.nonce.at, frame->hello.nonce.bytes);
+        msgpack_pack_uint32(packer, frame->hello.shard);
+        pack_bin(packer, frame->hello.mac.at, frame->hello.mac.bytes);
+        break;
+    case TRI_FRAME_WELCOME:
+        msgpack_pack_uint32(packer, frame->welcome.epoch);
+        msgpack_pack_uint32(packer, frame->welcome.shard);
+        msgpack_pack_uint32(packer, frame->welcome.shards);
+        msgpack_pack_uint32(packer, frame->welcome.frame_bytes_max);
+        pack_bin(packer, frame->welcome.mac.at, frame->welcome.mac.bytes);
+        break;
+    default:
+        assert(frame->type == TRI_FRAME_ERROR);
+        pack_text(packer, frame->error.id);
+        msgpack_pack_int(packer, (int)frame->error.code);
+        pack_text(packer, frame->error.detail);
+    }
+}
+
+void tri_oracle_pack(const struct tri_frame *frame, msgpack_sbuffer *buffer)
+{
+    static const uint8_t counts[] = {
+        [TRI_FRAME_CHALLENGE] = 3, [TRI_FRAME_HELLO] = 8,       [TRI_FRAME_WELCOME] = 6,
+        [TRI_FRAME_ERROR] = 4,     [TRI_FRAME_SUBMIT] = 19,     [TRI_FRAME_ACK] = 7,
+        [TRI_FRAME_NOTICE] = 5,    [TRI_FRAME_STATUS_GET] = 2,  [TRI_FRAME_STATUS] = 12,
+        [TRI_FRAME_EVENT] = 8,     [TRI_FRAME_PHASE] = 17,      [TRI_FRAME_PHASE_ACK] = 10,
+        [TRI_FRAME_CONTROL] = 10,  [TRI_FRAME_CONTROL_ACK] = 7, [TRI_FRAME_ASK] = 4,
+    };
+    msgpack_packer packer;
+
+    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
+    msgpack_pack_array(&packer, counts[frame->type]);
+    msgpack_pack_int(&packer, (int)frame->type);
+    if (frame->type < TRI_FRAME_SUBMIT) {
+        pack_session(&packer, frame);
+    } else if (frame->type < TRI_FRAME_PHASE) {
+        pack_client(&packer, frame);
+    } else {
+        pack_round(&packer, frame);
+    }
+}
+
+bool tri_oracle_sees(const uint8_t *body, uint32_t bytes)
+{
+    msgpack_unpacked unpacked;
+    msgpack_sbuffer again;
+    msgpack_packer packer;
+    size_t offset = 0;
+    bool is_same = false;
+
+    msgpack_unpacked_init(&unpacked);
+    msgpack_sbuffer_init(&again);
+    msgpack_packer_init(&packer, &again, msgpack_sbuffer_write);
+    if (msgpack_unpack_next(&unpacked, (const char *)body, bytes, &offset) ==
+            MSGPACK_UNPACK_SUCCESS &&
+        offset == bytes) {
+        msgpack_pack_object(&packer, unpacked.data);
+        is_same = again.size == bytes && memcmp(again.data, body, bytes) == 0;
+    }
+    msgpack_sbuffer_destroy(&again);
+    msgpack_unpacked_destroy(&unpacked);
+    return is_same;
+}
+
+void tri_oracle_strip(struct tri_frame *frame)
+{
+    if (frame->type == TRI_FRAME_SUBMIT) {
+        frame->submit.canonical.at = NULL;
+    } else if (frame->type == TRI_FRAME_PHASE) {
+        frame->phase.inner.at = NULL;
+    }
+}

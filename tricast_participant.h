@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Participant: a chain's side of the protocol (P04..P15, A07, L04..L07).
+ *
+ * Pure and sans-I/O: one event goes in, a bounded list of effects comes out.
+ * The caller owns the memory, the clock, the wire and the ledger.  Frames of
+ * the coordinator become events; what the ledger has to do and what has to be
+ * answered become effects.  A ledger that answers at once and one that takes
+ * minutes look the same: an effect LEDGER, later an event LEDGER with its
+ * verdict.
+ *
+ * Per message a chain is NONE, RESERVED(n), APPLIED(n) or UNDONE(n) (P10); the
+ * whole protocol is the table engine/participant_table.def.
+ *
+ * Effects wait for durability by number: a record effect has an LSN, an answer
+ * names the LSN that it must not overtake (after_lsn, 0 = none).  A caller
+ * without a journal steps a DURABLE event right after each batch.
+ *
+ * While the ledger works on a message, frames of that message are answered if
+ * the verdict cannot change the answer, ignored (counted) if the verdict will
+ * be the answer, and else one of them, the highest attempt and ROLLBACK before
+ * ABORT before PREPARE, waits and is carried out after the verdict.
+ *
+ * Refusals that are not a frame's own error: PREPARE, ABORT and ROLLBACK of a
+ * new message are answered BUSY when the table is full, and nothing of them is
+ * kept; ROLLBACK behind FINALIZE, or of a BEST_EFFORT message, is answered
+ * ROLLBACK_FENCED.
+ *
+ * Threads: a participant belongs to one thread at a time.
+ */
+#ifndef TRICAST_PARTICIPANT_H
+#define TRICAST_PARTICIPANT_H
+
+#include "tricast.h"
+
+struct tri_participant;
+
+struct tri_participant_options {
+    uint32_t entries_max; /* messages remembered at once, 1..2^26 */
+    uint32_t instance;    /* P15: durable, raised at every start, >= 1; names the tokens (P05) */
+    uint64_t dedup_window_ms;        /* P13: how long a closed message is remembered, 0..2^36 */
+    uint64_t reservation_ttl_ms_max; /* a longer TTL in PREPARE is cut to this; 0 = no cut */
+};
+
+enum tri_participant_event_type {
+    TRI_PARTICIPANT_PHASE,   /* a PHASE frame arrived */
+    TRI_PARTICIPANT_CONTROL, /* an ABORT or ROLLBACK frame arrived */
+    TRI_PARTICIPANT_WELCOME, /* a connection to the coordinator was welcomed (P14) */
+    TRI_PARTICIPANT_LEDGER,  /* the ledger's verdict on an earlier LEDGER effect */
+    TRI_PARTICIPANT_DURABLE, /* every record with an LSN <= lsn is durable */
+    TRI_PARTICIPANT_TICK,    /* time has passed */
+};
+
+enum tri_ledger_op {
+    TRI_LEDGER_RESERVE,          /* PREPARE: probe the transition and reserve the assets (S04) */
+    TRI_LEDGER_APPLY,            /* COMMIT: apply the reserved change */
+    TRI_LEDGER_APPLY_UNRESERVED, /* COMMIT of BEST_EFFORT: probe and apply at once (A01) */
+    TRI_LEDGER_UNDO,             /* ROLLBACK: restore the state before, then free the reservation */
+    TRI_LEDGER_RELEASE,          /* free the reservation; cannot fail and is answered by no event */
+    TRI_LEDGER_OP_COUNT,
+};
+
+struct tri_participant_event {
+    enum tri_participant_event_type type;
+    uint64_t now_ns;  /* monotonic; never goes back between steps */
+    uint64_t wall_ms; /* Unix time, for expiry only (P13, L07) */
+    union {
+        struct {
+            struct tri_key key; /* of the id, by the caller's keyed hash */
+            struct tri_text id;
+            enum tri_phase phase;
+            tri_attempt attempt;
+            enum tri_atomicity atomicity;
+            struct tri_hash hash;
+            uint64_t expires_at_ms;
+            uint32_t reservation_ttl_ms;
+            struct tri_bytes tokens; /* encoded array of str, as in the frame */
+        } phase;
+        struct {
+            struct tri_key key;
+            struct tri_text id;
+            enum tri_control kind;
+            tri_attempt attempt;
+            struct tri_hash hash; /* ABORT: all zero if the coordinator has no record (P14) */
+            uint64_t expires_at_ms;
+        } control;
+        struct {
+            uint32_t epoch;
+        } welcome;
+        struct {
+            uint32_t entry; /* from the LEDGER effect */
+            uint32_t generation;
+            enum tri_ledger_op op;
+            enum tri_error code; /* NONE = done */
+        } ledger;
+        struct {
+            uint64_t lsn;
+        } durable;
+    };
+};
+
+enum tri_participant_effect_type {
+    TRI_PARTICIPANT_EFFECT_LEDGER,      /* carry out `op`; answer with an event unless RELEASE */
+    TRI_PARTICIPANT_EFFECT_PHASE_ACK,   /* send PHASE_ACK */
+    TRI_PARTICIPANT_EFFECT_CONTROL_ACK, /* send CONTROL_ACK */
+    TRI_PARTICIPANT_EFFECT_ASK,         /* send ASK (P14) */
+    TRI_PARTICIPANT_EFFECT_APPEND,      /* append the entry's record, it has the LSN `lsn` */
+};
+
+/* Pointers are borrowed until the next step.  An answer about a message that has no entry has the
+ * entry UINT32_MAX. */
+struct tri_participant_effect {
+    enum tri_participant_effect_type type;
+    uint64_t after_lsn;  /* answers: hold until durable up to here */
+    uint64_t lsn;        /* APPEND */
+    uint32_t entry;      /* LEDGER: names the message towards the ledger while it is remembered */
+    uint32_t generation; /* LEDGER: tells it from messages that had the same entry before */
+    enum tri_ledger_op op;
+    struct tri_key key;
+    struct tri_text id;
+    tri_attempt attempt;
+    enum tri_ack_type ack_type;
+    enum tri_phase phase;
+    enum tri_control control;
+    enum tri_error code;
+    bool already_applied;
+    struct tri_bytes tokens; /* encoded array; PREPARE_OK: one token, else the empty array */
+    uint32_t retry_after_ms; /* PHASE_ACK: the dedup window if the table is full, else 0 (P13) */
+};
+
+#define TRI_PARTICIPANT_EFFECTS_MAX 16U
+struct tri_participant_effects {
+    uint32_t count;
+    struct tri_participant_effect at[TRI_PARTICIPANT_EFFECTS_MAX];
+};
+
+/* Counters, each single-writer; names, units and help in TRI_PARTICIPANT_COUNTERS. */
+#define TRI_PARTICIPANT_COUNTERS(X)                                                     \
+    X(phases, "frames", "phase frames taken in")                                        \
+    X(controls, "frames", "ABORT and ROLLBACK frames taken in")                         \
+    X(applied, "messages", "effects applied")                                           \
+    X(undone, "messages", "effects rolled back")                                        \
+    X(replayed, "answers", "stored answers given again (P06)")                          \
+    X(refused, "answers", "refusals given")                                             \
+    X(refused_by_tombstone, "answers", "phases of an ended attempt refused (P12)")      \
+    X(refused_full, "answers", "new messages refused because the table was full (P13)") \
+    X(mismatched, "frames", "known id with other content (P06)")                        \
+    X(ignored, "frames", "frames while the ledger still works on the same message")     \
+    X(expired, "reservations", "reservations freed by their TTL (L06)")                 \
+    X(forgotten, "messages", "entries dropped after their window (P13)")
+
+struct tri_participant_counters {
+#define TRI_PARTICIPANT_COUNTER_FIELD(name, unit, help) uint64_t name;
+    TRI_PARTICIPANT_COUNTERS(TRI_PARTICIPANT_COUNTER_FIELD)
+#undef TRI_PARTICIPANT_COUNTER_FIELD
+};
+
+/* tri_participant_footprint returns the bytes of memory needed, aligned to 64; 0 if an option lies
+ * outside its range. */
+size_t tri_participant_footprint(const struct tri_participant_options *options);
+
+/* tri_participant_init formats `memory` (64-byte aligned, tri_participant_footprint bytes; borrowed
+ * for the life of the participant).  There is nothing to undo. */
+struct tri_participant *tri_participant_init(void *memory,
+                                             const struct tri_participant_options *options);
+
+/*
+ * tri_participant_step applies one event.
+ *
+ * event    in; all pointers borrowed until the call returns.
+ * effects  out; reset first.  Carry them out in order.
+ *
+ * Returns TRI_OK, or TRI_STALE when the input changed nothing (it may still be answered).  A
+ * verdict that nobody waits for is TRI_STALE; so is one that is given twice. Never allocates; cost
+ * O(1) but for WELCOME and TICK, which continue over several steps: step TICK again while
+ * tri_participant_deadline_ns() <= now.
+ */
+enum tri_result tri_participant_step(struct tri_participant *participant,
+                                     const struct tri_participant_event *event,
+                                     struct tri_participant_effects *effects);
+
+/* tri_participant_prefetch brings the place of `key` into the cache; call it some events ahead. */
+void tri_participant_prefetch(const struct tri_participant *participant, struct tri_key key);
+
+/* When TICK is due next, monotonic; 0 = at once, TRI_NEVER = no timer. */
+uint64_t tri_participant_deadline_ns(const struct tri_participant *participant);
+
+const struct tri_participant_counters *
+tri_participant_counters(const struct tri_participant *participant);
+
+/* What the chain is for a message (P10). */
+enum tri_participant_state {
+    TRI_PARTICIPANT_NONE,
+    TRI_PARTICIPANT_RESERVING, /* PREPARE is at the ledger */
+    TRI_PARTICIPANT_RESERVED,
+    TRI_PARTICIPANT_APPLYING, /* COMMIT is at the ledger: the reservation does not expire (L05) */
+    TRI_PARTICIPANT_APPLIED,
+    TRI_PARTICIPANT_UNDOING, /* ROLLBACK is at the ledger */
+    TRI_PARTICIPANT_UNDONE,
+    TRI_PARTICIPANT_STATE_COUNT,
+};
+/* The state of the message `key`, and its attempt (0 if none). */
+enum tri_participant_state tri_participant_state(const struct tri_participant *participant,
+                                                 struct tri_key key, tri_attempt *attempt);
+
+#endif
