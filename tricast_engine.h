@@ -212,7 +212,9 @@ struct tri_effect {
         struct {
             enum tri_send kind;
             uint64_t targets; /* mask */
-            /* ABORT of an attempt that is not open (P14): `chain` alone, round.targets is NULL */
+            /* ABORT of an attempt that is not open (P14): to `chain` alone, round.targets is NULL.
+             * It answers the event and goes back where that came from, even if the chain is away
+             * as far as the engine has been told. */
             bool is_stray;
             uint16_t chain;
             tri_attempt attempt;
@@ -273,6 +275,7 @@ struct tri_effects {
     X(acks_invalid, "answers", "phase answers that do not fit their phase (P04)")                \
     X(commits_unknown, "answers", "COMMITs answered NO_RESERVATION (P13)")                       \
     X(strays_aborted, "answers", "PREPARE_OK or ASK answered with ABORT (P14)")                  \
+    X(aborts_unsent, "frames", "ABORTs not sent: the chain was away, its TTL stands in (A02)")   \
     X(control_acks, "answers", "answers to ABORT and ROLLBACK")                                  \
     X(asks, "frames", "questions about a reservation (P14)")
 

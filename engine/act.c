@@ -97,6 +97,9 @@ void tri_act_send(struct tri_engine *engine, struct tri_round *round, enum tri_s
     if (is_own) {
         tri_resend_mark_unsent(engine, round, targets & ~up);
         tri_resend_clear_unsent(engine, round, up);
+    } else {
+        assert(kind == TRI_SEND_ABORT);
+        engine->counters.aborts_unsent += tri_round_count(targets & ~up);
     }
     if (up == 0) {
         return;
@@ -117,8 +120,8 @@ void tri_act_stray_abort(struct tri_engine *engine, const struct tri_event *even
     struct tri_effect *effect;
     bool is_ask = event->type == TRI_EVENT_ASK;
 
-    if (!engine->chains[chain].is_up || engine->is_broken) {
-        return; /* it will ask again when it is back (P14) */
+    if (engine->is_broken) {
+        return;
     }
     effect = tri_engine_effect(engine, TRI_EFFECT_SEND, 0);
     effect->send.kind = TRI_SEND_ABORT;
@@ -186,6 +189,8 @@ static void do_ARM(struct tri_engine *engine, struct tri_round *round)
     assert(phase < TRI_PHASE_COUNT);
     if (phase == TRI_PHASE_PREPARE) {
         round->reservation_end_ns = now_ns + round->ttl_ms * TRI_NS_PER_MS;
+    } else if (phase == TRI_PHASE_COMMIT) {
+        round->maybe = round->tally.all; /* A11: from here on anybody may have applied */
     }
     act_timer(engine, round, TRI_TIMER_PHASE, now_ns + round->timeout_ms[phase] * TRI_NS_PER_MS);
 }
@@ -216,7 +221,6 @@ void tri_act_start(struct tri_engine *engine, struct tri_round *round)
         do_ARM(engine, round);
     } else {
         /* A01: the accept record is the decision. */
-        round->maybe = all;
         tri_act_send(engine, round, frames, all, lsn);
         tri_engine_await(engine, round, lsn);
     }
@@ -228,7 +232,6 @@ static void do_DECIDE(struct tri_engine *engine, struct tri_round *round)
     uint64_t lsn = act_append(engine, round, TRI_RECORD_DECISION);
 
     engine->counters.decisions++;
-    round->maybe = all; /* A11: from here on anybody may have applied */
     act_open(engine, round, all);
     tri_act_send(engine, round, TRI_SEND_COMMIT, all, lsn);
     tri_engine_await(engine, round, lsn);

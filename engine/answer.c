@@ -203,6 +203,9 @@ enum tri_result tri_engine_control_ack(struct tri_engine *engine, const struct t
     if (target == TRI_TARGETS_MAX) {
         return TRI_STALE;
     }
+    if (!is_done && event->control_ack.code == TRI_ERROR_BUSY) {
+        return TRI_STALE; /* P13: nothing of it was kept; it is sent again in the window (A07) */
+    }
     bit = UINT64_C(1) << target;
     if ((round->tally.all & bit) == 0 ||
         tri_tally_count(&round->tally, target, is_done) == TRI_STALE) {

@@ -36,8 +36,8 @@ struct tri_dedup;
 struct tri_dedup_entry {
     struct tri_key key;
     struct tri_hash hash;  /* of the content (R02) */
-    uint64_t done_mask;    /* closed: targets that applied it */
-    uint64_t refused_mask; /* closed: targets that refused; in neither mask: unknown */
+    uint64_t done_mask;    /* closed: with refused_mask two bits of what became of each target */
+    uint64_t refused_mask; /* closed: which of them mean what says engine/view.c */
     union {
         uint32_t round; /* open: index of the round */
         uint32_t epoch; /* closed: epoch of its last attempt */

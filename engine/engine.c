@@ -487,9 +487,12 @@ enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key,
     }
     status->is_open = true;
     status->ack_type = TRI_ACK_RECEIVED;
-    status->code = (enum tri_error)round->cause;
     status->has_targets = true;
     tri_view_round(engine, round, &status->round);
+    if (round->release_lsn > engine->durable_lsn) {
+        status->round.cause = TRI_ERROR_NONE; /* D01: the record that says it is on its way */
+    }
+    status->code = status->round.cause;
     return TRI_OK;
 }
 

@@ -4,15 +4,25 @@
 
 #include <string.h>
 
-/* In a closed entry: what a bit of done_mask means, and what a target in neither mask is. */
-#define DONE_APPLIED                    0x00U
-#define DONE_FINAL                      0x01U
-#define DONE_UNDONE                     0x02U
-#define DONE_BITS                       0x03U
-#define REST_OPEN                       0x00U
-#define REST_UNKNOWN                    0x04U
-#define REST_APPLIED                    0x08U
-#define REST_BITS                       0x0cU
+/*
+ * What a closed entry keeps: each target is one of four things, two bits of it.  Which four is the
+ * entry's kind, and no way to the end needs a fifth:
+ *
+ *   done_mask alone, refused_mask alone (always REFUSED), both, neither
+ */
+#define KINDS(X)                                                          \
+    X(APPLIED, APPLIED, OPEN, UNKNOWN)     /* without FINALIZE */         \
+    X(FINAL, FINAL, UNKNOWN, APPLIED)      /* FINALIZE_OK from some */    \
+    X(UNDONE, UNDONE, APPLIED, UNKNOWN)    /* rolled back after COMMIT */ \
+    X(UNDONE_EARLY, UNDONE, OPEN, UNKNOWN) /* rolled back after PREPARE */
+
+enum view_kind {
+#define KIND_ENUM(kind, done, both, neither) KIND_##kind,
+    KINDS(KIND_ENUM)
+#undef KIND_ENUM
+        KIND_COUNT,
+};
+#define KIND_BITS                       0x03U
 /* A closed entry's summary: the result, and how the message was declared and run (A04, A10). */
 #define SUMMARY_ACK(summary)            ((enum tri_ack_type)((summary)&3U))
 #define SUMMARY_DECLARED(summary)       ((enum tri_atomicity)(((summary) >> 2) & 3U))
@@ -21,8 +31,30 @@
 #define SUMMARY_SCOPE(summary)          ((enum tri_scope)(((summary) >> 7) & 1U))
 static_assert(TRI_ACK_REJECTED <= 3 && TRI_ATOMICITY_COUNT <= 4 && TRI_SCOPE_COUNT <= 2,
               "a summary is one byte");
-static_assert(((DONE_BITS | REST_BITS) & (TRI_DEDUP_USED | TRI_DEDUP_CLOSED)) == 0,
+static_assert(KIND_COUNT == KIND_BITS + 1, "a kind fits into its bits");
+static_assert((KIND_BITS & (TRI_DEDUP_USED | TRI_DEDUP_CLOSED)) == 0,
               "the table keeps its own flags");
+
+enum view_fate {
+    FATE_FINAL, /* in this order a stronger fact wins over a weaker one */
+    FATE_UNDONE,
+    FATE_APPLIED,
+    FATE_UNKNOWN,
+    FATE_REFUSED,
+    FATE_OPEN,
+    FATE_COUNT,
+};
+
+static const struct {
+    uint8_t done;
+    uint8_t both;
+    uint8_t neither;
+} kinds[KIND_COUNT] = {
+#define KIND_ROW(kind, done, both, neither) \
+    [KIND_##kind] = {FATE_##done, FATE_##both, FATE_##neither},
+    KINDS(KIND_ROW)
+#undef KIND_ROW
+};
 
 void tri_view_round(const struct tri_engine *engine, const struct tri_round *round,
                     struct tri_round_view *view)
@@ -60,22 +92,43 @@ void tri_view_round(const struct tri_engine *engine, const struct tri_round *rou
     view->undone_mask = round->undone;
 }
 
+/* Every target in the one mask that says most about it. */
+static void view_fates(const struct tri_round *round, uint64_t fates[FATE_COUNT])
+{
+    uint64_t rest = tri_round_all(round);
+
+    fates[FATE_FINAL] = round->final;
+    fates[FATE_UNDONE] = round->undone;
+    fates[FATE_APPLIED] = round->applied;
+    fates[FATE_UNKNOWN] = round->maybe; /* A11: outweighs a refusal of a later PREPARE */
+    fates[FATE_REFUSED] = round->refused;
+    fates[FATE_OPEN] = rest;
+    for (uint32_t fate = 0; fate < FATE_COUNT; fate++) {
+        fates[fate] &= rest;
+        rest &= ~fates[fate];
+    }
+    assert(rest == 0);
+}
+
+static enum view_kind view_kind(const struct tri_round *round)
+{
+    if (round->affected != 0) {
+        return round->applied != 0 ? KIND_UNDONE : KIND_UNDONE_EARLY;
+    }
+    return round->final != 0 ? KIND_FINAL : KIND_APPLIED;
+}
+
 void tri_view_store(const struct tri_round *round, struct tri_dedup_entry *entry)
 {
     uint32_t n = TRI_ATTEMPT_N(round->attempt);
-    uint8_t flags = TRI_DEDUP_CLOSED;
+    enum view_kind kind = view_kind(round);
+    uint64_t fates[FATE_COUNT];
 
-    if (round->affected != 0) {
-        entry->done_mask = round->undone;
-        flags |= DONE_UNDONE | (round->maybe != 0 ? REST_UNKNOWN : REST_OPEN);
-    } else if (round->final != 0) {
-        entry->done_mask = round->final;
-        flags |= DONE_FINAL | REST_APPLIED;
-    } else {
-        entry->done_mask = round->applied;
-        flags |= DONE_APPLIED | (round->maybe != 0 ? REST_UNKNOWN : REST_OPEN);
-    }
-    entry->refused_mask = round->refused;
+    view_fates(round, fates);
+    entry->done_mask = fates[kinds[kind].done] | fates[kinds[kind].both];
+    entry->refused_mask = fates[FATE_REFUSED] | fates[kinds[kind].both];
+    assert((entry->done_mask | entry->refused_mask | fates[kinds[kind].neither]) ==
+           tri_round_all(round));
     entry->epoch = TRI_ATTEMPT_EPOCH(round->attempt);
     entry->attempt_n = n < UINT16_MAX ? (uint16_t)n : UINT16_MAX;
     entry->target_set = round->target_set;
@@ -83,7 +136,7 @@ void tri_view_store(const struct tri_round *round, struct tri_dedup_entry *entry
     entry->summary =
         (uint8_t)(round->ack_type | round->atomicity_declared << 2 | round->atomicity << 4 |
                   round->scope_declared << 6 | round->scope << 7);
-    entry->flags |= flags;
+    entry->flags |= (uint8_t)(TRI_DEDUP_CLOSED | kind);
 }
 
 enum tri_ack_type tri_view_result(const struct tri_dedup_entry *entry)
@@ -95,8 +148,10 @@ enum tri_ack_type tri_view_result(const struct tri_dedup_entry *entry)
 void tri_view_closed(struct tri_engine *engine, const struct tri_dedup_entry *entry,
                      struct tri_round_view *view, bool *has_targets)
 {
+    uint32_t kind = entry->flags & KIND_BITS;
+    uint64_t both = entry->done_mask & entry->refused_mask;
+    uint64_t fates[FATE_COUNT] = {0};
     uint64_t all = 0;
-    uint64_t rest;
 
     assert((entry->flags & TRI_DEDUP_CLOSED) != 0);
     *view = (struct tri_round_view){0};
@@ -123,23 +178,13 @@ void tri_view_closed(struct tri_engine *engine, const struct tri_dedup_entry *en
         assert(view->target_count >= 1);
         all = UINT64_MAX >> (TRI_TARGETS_MAX - view->target_count);
     }
-    view->refused_mask = entry->refused_mask;
-    rest = all & ~(entry->done_mask | entry->refused_mask);
-    switch (entry->flags & DONE_BITS) {
-    case DONE_FINAL:
-        view->final_mask = entry->done_mask;
-        view->applied_mask = entry->done_mask;
-        break;
-    case DONE_UNDONE:
-        view->undone_mask = entry->done_mask;
-        break;
-    default:
-        view->applied_mask = entry->done_mask;
-        break;
-    }
-    if ((entry->flags & REST_BITS) == REST_UNKNOWN) {
-        view->unknown_mask = rest;
-    } else if ((entry->flags & REST_BITS) == REST_APPLIED) {
-        view->applied_mask |= rest;
-    }
+    fates[FATE_REFUSED] = entry->refused_mask & ~both;
+    fates[kinds[kind].done] = entry->done_mask & ~both;
+    fates[kinds[kind].both] = both;
+    fates[kinds[kind].neither] = all & ~(entry->done_mask | entry->refused_mask);
+    view->final_mask = fates[FATE_FINAL];
+    view->undone_mask = fates[FATE_UNDONE];
+    view->applied_mask = fates[FATE_APPLIED] | fates[FATE_FINAL];
+    view->unknown_mask = fates[FATE_UNKNOWN];
+    view->refused_mask = fates[FATE_REFUSED];
 }

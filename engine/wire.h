@@ -28,7 +28,7 @@ enum tri_frame_type {
     TRI_FRAME_CHALLENGE = 1, /* server -> peer, first frame of a connection */
     TRI_FRAME_HELLO = 2,     /* peer -> server */
     TRI_FRAME_WELCOME = 3,   /* server -> peer */
-    TRI_FRAME_ERROR = 4,     /* either way */
+    TRI_FRAME_ERROR = 4,     /* server -> peer */
     TRI_FRAME_SUBMIT = 16,   /* client -> server */
     TRI_FRAME_ACK = 17,      /* server -> client: RECEIVED, PROCESSED, FAILED, REJECTED */
     TRI_FRAME_NOTICE = 18,   /* server -> client: primary finality (F01) */

@@ -65,17 +65,17 @@ struct tri_desk *tri_desk_open(const struct tri_desk_options *options)
     }
     desk->options = *options;
     memory = tri_place_map(footprint);
-    if (memory != NULL) {
+    if (memory != NULL && tri_place_fill(memory, footprint) == 0) {
         desk->participant = tri_participant_init(memory, &options->participant);
     }
-    if (memory == NULL ||
+    if (desk->participant == NULL ||
         tri_files_open(&desk->files, options->book, options->store,
                        options->participant.entries_max) != 0 ||
-        !tri_route_init(&desk->route, options->store->secret, 1) ||
         (options->faults->count > 0U && tri_parking_open(&desk->parking) != 0)) {
         tri_desk_close(desk);
         return NULL;
     }
+    tri_route_init(&desk->route, options->store->secret, 1);
     return desk;
 }
 

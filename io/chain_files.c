@@ -13,7 +13,7 @@ int tri_files_open(struct tri_files *files, struct tri_book *book, struct tri_st
     assert(count > 0U);
     assert(book->ledger != NULL);
     *files = (struct tri_files){book, store, count, tri_place_map(count * sizeof(*files->at))};
-    return files->at != NULL ? 0 : -ENOMEM;
+    return files->at != NULL ? tri_place_fill(files->at, count * sizeof(*files->at)) : -ENOMEM;
 }
 
 void tri_files_close(struct tri_files *files)

@@ -285,12 +285,6 @@ void net_kill(struct tri_net *net, struct net_connection *connection, int failed
     if (connection->state == NET_DEAD || connection->state == NET_DETACHED) {
         return;
     }
-    if (connection->state == NET_CONNECTING) {
-        struct io_uring_sqe *request = tri_loop_request(net->loop);
-
-        io_uring_prep_cancel64(request, net_user_data(net, connection, NET_KIND_CONNECT), 0);
-        request->user_data = TRI_LOOP_DATA(NET_KIND_CANCEL, 0);
-    }
     connection->state = NET_DEAD;
     connection->failed = failed;
     net_deadline_set(net, connection, TRI_NEVER);
@@ -314,9 +308,7 @@ void tri_net_close(struct tri_net *net, tri_port port)
     if (connection == NULL) {
         return;
     }
-    if (connection->state == NET_CONNECTING) {
-        net_kill(net, connection, 0);
-    } else if (connection->state == NET_OPEN) {
+    if (connection->state == NET_OPEN) {
         connection->state = NET_FLUSHING;
         net_deadline_set(net, connection, tri_clock_now_ns() + NET_FLUSHING_NS);
         net_mark(net, connection);
@@ -394,9 +386,6 @@ void tri_net_complete(struct tri_net *net, uint64_t user_data, int32_t result, u
     assert(TRI_PORT_SLOT(user_data) < net->slots_used);
     assert(connection->state != NET_FREE && connection->requests > 0);
     switch (kind) {
-    case NET_KIND_CONNECT:
-        net_connect_complete(net, connection, result);
-        break;
     case NET_KIND_RECV:
         net_recv_complete(net, connection, result, flags);
         break;
@@ -436,7 +425,7 @@ static bool net_flush_one(struct tri_net *net, struct net_connection *connection
     if (connection->state == NET_OPEN) {
         is_owed = net_send_pressure(net, connection);
     }
-    if (connection->state != NET_OPEN && connection->state != NET_CONNECTING) {
+    if (connection->state != NET_OPEN) {
         net_recv_drop(net, connection);
     }
     if (connection->state == NET_OPEN || connection->state == NET_FLUSHING) {
@@ -477,9 +466,6 @@ static void net_expire(struct tri_net *net, struct net_connection *connection)
             net_add(&net->counters.handshake_timeouts, 1);
             net_refuse(net, connection, TRI_ERROR_HANDSHAKE_TIMEOUT);
         }
-        break;
-    case NET_CONNECTING:
-        net_kill(net, connection, -ETIMEDOUT);
         break;
     default:
         net_kill(net, connection, 0);

@@ -39,17 +39,19 @@ enum tri_net_pressure {
 };
 
 struct tri_net_ops {
-    /* A connection is there: accepted, or connected by tri_net_connect(). */
-    void (*opened)(void *context, tri_port port, bool is_accepted);
+    /* A connection was accepted. */
+    void (*opened)(void *context, tri_port port);
     /* A frame, without its length, borrowed until the call returns.  TRI_OK: taken (or refused in a
      * way that the callee has dealt with); TRI_FULL: offer it again later. */
     enum tri_result (*frame)(void *context, tri_port port, const uint8_t *body, uint32_t bytes);
+    /* A frame that will come soon: only to warm caches; it may still be refused. */
+    void (*ahead)(void *context, tri_port port, const uint8_t *body, uint32_t bytes);
     /* The connection is about to be closed because of `why` (FRAME_TOO_LONG, MALFORMED_FRAME,
      * HANDSHAKE_TIMEOUT): the callee may still queue an ERROR. */
     void (*refused)(void *context, tri_port port, enum tri_error why);
     void (*pressure)(void *context, tri_port port, enum tri_net_pressure what);
     /* The connection has ended: 0 = by us or by the peer in good order, else -errno.  Last call for
-     * this port; also for a connect that failed. */
+     * this port. */
     void (*closed)(void *context, tri_port port, int failed);
 };
 
@@ -78,7 +80,6 @@ struct tri_net_limits {
     X(accepts, "connections", "connections accepted")                                          \
     X(accepts_refused, "connections", "connections refused: all slots were taken")             \
     X(accepts_failed, "connections", "accepts that the kernel failed")                         \
-    X(connects, "connections", "connections opened by this side")                              \
     X(handshake_timeouts, "connections", "connections closed before they proved who they are") \
     X(recv_bytes, "bytes", "bytes received")                                                   \
     X(recv_frames, "frames", "frames received")                                                \
@@ -125,10 +126,6 @@ void tri_net_refusal_set(struct tri_net *net, const uint8_t *frame, uint32_t byt
 int tri_net_listen(struct tri_net *net, const char *address, uint16_t *port);
 /* Accepts no more connections; those that are open go on. */
 void tri_net_listen_end(struct tri_net *net);
-
-/* tri_net_connect begins to connect; `opened` or `closed` follows.  *opened_port names it from now
- * on. Returns 0, -ENFILE if all slots are taken, or -errno. */
-int tri_net_connect(struct tri_net *net, const char *address, uint16_t port, tri_port *opened_port);
 
 /* The handshake is over: no more handshake limit, frames and queue as in `limits`. */
 void tri_net_stream(struct tri_net *net, tri_port port, const struct tri_net_limits *limits);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Net, inside: what net.c (life of connections),
- * net_dial.c (how they begin), net_recv.c (bytes in) and
- * net_send.c (bytes out) share.  No other file includes this.
+ * Net, inside: what net.c (life of connections), net_accept.c (how they begin),
+ * net_recv.c (bytes in) and net_send.c (bytes out) share.  No other file
+ * includes this.
  *
  * The life of a connection:
  *
- *     FREE -> CONNECTING -> OPEN -> FLUSHING -> LINGERING -> DEAD -> FREE
- *                                                 DETACHED -> FREE
+ *     FREE -> OPEN -> FLUSHING -> LINGERING -> DEAD -> FREE
+ *             OPEN -> DETACHED -> FREE
  *
  * OPEN hands frames out.  FLUSHING sends what is queued and drops what arrives;
  * LINGERING has closed its sending side and waits for the peer's end, because
@@ -35,26 +35,25 @@
 #define NET_NONE UINT32_MAX
 
 /* Kinds of completions. */
-#define NET_KIND_ACCEPT  1U
-#define NET_KIND_CONNECT 2U
-#define NET_KIND_RECV    3U
-#define NET_KIND_SEND    4U
-#define NET_KIND_CANCEL  5U
+#define NET_KIND_ACCEPT 1U
+#define NET_KIND_RECV   3U
+#define NET_KIND_SEND   4U
+#define NET_KIND_CANCEL 5U
 
 #define NET_RECV_GROUP            0U
 /* So many buffers a stalled connection may hold before its receive is cancelled. */
 #define NET_HELD_MAX              4U
+/* Frames are announced this far ahead: some ten answers, or four submits. */
+#define NET_AHEAD_BYTES           1024
 #define NET_SEND_RUNS_MAX         16U
 #define NET_SCAN_NS               (100U * TRI_NS_PER_MS)
 #define NET_FLUSHING_NS           (2U * TRI_NS_PER_S)
 #define NET_LINGERING_NS          (1U * TRI_NS_PER_S)
-#define NET_CONNECTING_NS         (5U * TRI_NS_PER_S)
 #define NET_HANDSHAKE_BYTES_MAX   512U
 #define NET_HANDSHAKE_QUEUE_BYTES 4096U
 
 enum net_state {
     NET_FREE = 0,
-    NET_CONNECTING,
     NET_OPEN,
     NET_FLUSHING,
     NET_LINGERING,
@@ -76,14 +75,13 @@ struct net_connection {
     int descriptor;
     int failed; /* why it is DEAD */
     uint32_t generation;
-    uint32_t requests; /* held by the kernel: connect, receive, send */
+    uint32_t requests; /* held by the kernel: receive, send */
     uint32_t next_dirty;
     uint32_t next_stalled;
     bool is_dirty;      /* in the dirty list */
     bool is_in_stalled; /* in the stalled list */
     bool is_streaming;  /* the handshake is over */
-    bool is_connecting_side;
-    bool is_receiving; /* a receive is armed */
+    bool is_receiving;  /* a receive is armed */
     bool is_cancelling;
     bool is_paused;
     bool is_stalled;
@@ -98,6 +96,7 @@ struct net_connection {
     uint32_t lent;            /* handle of the buffer lent to the stream */
     struct tri_bytes pending; /* a frame that is to be offered */
     struct tri_bytes chunk;   /* what is left of held_first */
+    const uint8_t *ahead;     /* in chunk: up to where frames were announced */
     uint32_t held_first;      /* received buffers not used up, in order */
     uint32_t held_last;
     uint32_t held_count;
@@ -109,11 +108,6 @@ struct net_connection {
     struct tri_net_limits limits;
     struct msghdr message;
     struct iovec runs[NET_SEND_RUNS_MAX];
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address; /* of a connect */
 };
 
 struct net_buffer {
@@ -194,10 +188,9 @@ void net_refuse(struct tri_net *net, struct net_connection *connection, enum tri
 /* A fresh slot for `descriptor`; NULL if all are taken. */
 struct net_connection *net_take(struct tri_net *net, int descriptor);
 
-/* net_dial.c */
+/* net_accept.c */
 void net_accept_arm(struct tri_net *net);
 void net_accept_complete(struct tri_net *net, int32_t result, uint32_t flags);
-void net_connect_complete(struct tri_net *net, struct net_connection *connection, int32_t result);
 
 /* net_recv.c */
 void net_recv_init(struct tri_net *net);

@@ -190,6 +190,31 @@ static bool recv_lend(struct tri_net *net, struct net_connection *connection)
     return true;
 }
 
+/* Announces the whole frames that lie within the next bytes of the chunk.  The chunk must begin
+ * with a frame. */
+static void recv_ahead(struct tri_net *net, struct net_connection *connection, tri_port port)
+{
+    const uint8_t *end = connection->chunk.at + connection->chunk.bytes;
+    const uint8_t *at = connection->ahead;
+
+    if (at < connection->chunk.at || at > end) {
+        at = connection->chunk.at;
+    }
+    while (at - connection->chunk.at < NET_AHEAD_BYTES &&
+           end - at > (ptrdiff_t)TRI_FRAME_HEADER_BYTES) {
+        uint32_t bytes =
+            (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+
+        if (bytes == 0 || bytes > (size_t)(end - at) - TRI_FRAME_HEADER_BYTES) {
+            at = end;
+            break;
+        }
+        net->ops->ahead(net->context, port, at + TRI_FRAME_HEADER_BYTES, bytes);
+        at += TRI_FRAME_HEADER_BYTES + bytes;
+    }
+    connection->ahead = at;
+}
+
 /* Cuts the held buffers into frames until they are used up or a frame finds no taker. */
 static void recv_run(struct tri_net *net, struct net_connection *connection)
 {
@@ -211,6 +236,7 @@ static void recv_run(struct tri_net *net, struct net_connection *connection)
         switch (tri_stream_next(&connection->stream, &connection->chunk, &connection->pending,
                                 &fault)) {
         case TRI_OK:
+            recv_ahead(net, connection, port);
             break;
         case TRI_MORE:
             recv_held_pop(net, connection);

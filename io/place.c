@@ -66,6 +66,18 @@ void *tri_place_map(size_t bytes)
     return memory;
 }
 
+int tri_place_fill(void *memory, size_t bytes)
+{
+    assert(memory != NULL);
+    if (madvise(memory, bytes, MADV_POPULATE_WRITE) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL) { /* EINVAL: a kernel before 5.14; pages then come when they are touched */
+        return -errno;
+    }
+    return 0;
+}
+
 void tri_place_unmap(void *memory, size_t bytes)
 {
     if (memory != NULL) {

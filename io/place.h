@@ -2,9 +2,10 @@
 /*
  * Place: on which CPU a shard runs and where its memory lies.
  *
- * Memory is mapped before the first turn and touched lazily: a pool that is
- * never full never costs its whole size, and a page lands on the node of the
- * thread that touches it first.
+ * Memory is mapped before the first turn.  What every message touches is filled
+ * in at once, so that no turn waits for the kernel to clear pages and a machine
+ * that is too small says so at the start; buffers that only crowds need are left
+ * to be touched when they come.
  *
  * Threads: no state.
  */
@@ -24,6 +25,9 @@ int tri_place_pin(uint32_t index);
 /* tri_place_map returns `bytes` (> 0) of zeroed, page-aligned memory, NULL if the address space or
  * a limit does not allow it. */
 void *tri_place_map(size_t bytes);
+/* tri_place_fill has the kernel provide all pages of a map now.  Returns 0, or -errno (-ENOMEM: the
+ * machine does not have that much). */
+int tri_place_fill(void *memory, size_t bytes);
 /* tri_place_unmap accepts NULL. */
 void tri_place_unmap(void *memory, size_t bytes);
 

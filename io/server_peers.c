@@ -38,14 +38,13 @@ static void server_send_error(struct tri_server *server, tri_port port, enum tri
 
 /* Handshakes. */
 
-static void server_opened(void *context, tri_port port, bool is_accepted)
+static void server_opened(void *context, tri_port port)
 {
     struct tri_server *server = context;
     struct server_connection *connection = server_at(server, port);
     uint8_t nonce[TRI_NONCE_BYTES];
     uint8_t *room = NULL;
 
-    assert(is_accepted);
     memset(connection, 0, sizeof(*connection));
     if (tri_secret_random(nonce, sizeof(nonce)) != 0) {
         tri_net_abort(server->net, port);
@@ -247,7 +246,7 @@ static void server_stats(struct tri_server *server, tri_port port)
     }
 }
 
-/* STATS_GET of an operator: [23, ...], the one frame that is answered here and not by the shard. */
+/* STATS_GET of an operator: the one frame that is answered here and not by the shard. */
 static bool server_is_stats_get(const struct server_connection *connection, const uint8_t *body,
                                 uint32_t bytes)
 {
@@ -255,8 +254,7 @@ static bool server_is_stats_get(const struct server_connection *connection, cons
     struct tri_text id;
     struct tri_wire_fault fault;
 
-    return connection->peer.role == TRI_ROLE_OPERATOR && bytes >= 2 &&
-           body[1] == TRI_FRAME_STATS_GET &&
+    return connection->peer.role == TRI_ROLE_OPERATOR &&
            tri_wire_peek(body, bytes, &type, &id, &fault) == TRI_OK && type == TRI_FRAME_STATS_GET;
 }
 
@@ -275,10 +273,6 @@ static enum tri_result server_frame(void *context, tri_port port, const uint8_t 
     if (connection->session.state == TRI_SESSION_PROVED) {
         return TRI_FULL; /* until the registry has answered */
     }
-    if (server_is_stats_get(connection, body, bytes)) {
-        server_stats(server, port);
-        return TRI_OK;
-    }
     result = tri_shard_frame(server->shard, port, &connection->peer, body, bytes, server->now_ns,
                              server->wall_ms, &fault);
     if (result == TRI_VIOLATION) {
@@ -289,8 +283,18 @@ static enum tri_result server_frame(void *context, tri_port port, const uint8_t 
         if (tri_shard_fault_closes(fault.code)) {
             tri_net_close(server->net, port);
         }
+    } else if (result == TRI_OK && server_is_stats_get(connection, body, bytes)) {
+        server_stats(server, port);
     }
     return result;
+}
+
+static void server_ahead(void *context, tri_port port, const uint8_t *body, uint32_t bytes)
+{
+    const struct tri_server *server = context;
+
+    (void)port;
+    tri_shard_prefetch(server->shard, body, bytes);
 }
 
 static void server_refused(void *context, tri_port port, enum tri_error why)
@@ -362,6 +366,7 @@ static void server_closed(void *context, tri_port port, int failed)
 const struct tri_net_ops tri_server_net_ops = {
     .opened = server_opened,
     .frame = server_frame,
+    .ahead = server_ahead,
     .refused = server_refused,
     .pressure = server_pressure,
     .closed = server_closed,

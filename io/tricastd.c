@@ -388,11 +388,12 @@ static bool daemon_start(struct daemon *daemon)
                       daemon->node_bytes >> 20);
         return false;
     }
-    house->node = tri_node_init(daemon->node_memory, &options);
-    if (house->node == NULL) {
-        (void)fprintf(stderr, "tricastd: the crypto library cannot start\n");
+    if (tri_place_fill(daemon->node_memory, daemon->node_bytes) != 0) {
+        (void)fprintf(stderr, "tricastd: the machine lacks %zu MiB for tables; lower capacities\n",
+                      daemon->node_bytes >> 20);
         return false;
     }
+    house->node = tri_node_init(daemon->node_memory, &options);
     if (!daemon_open_servers(daemon) || !daemon_write_port(daemon)) {
         return false;
     }
@@ -413,9 +414,6 @@ static void daemon_end(struct daemon *daemon)
     }
     if (daemon->house.signals > 0) {
         (void)close(daemon->house.signals);
-    }
-    if (daemon->house.node != NULL) {
-        tri_node_fini(daemon->house.node);
     }
     tri_place_unmap(daemon->node_memory, daemon->node_bytes);
     tri_state_close(&daemon->state);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const struct tri_counter_view counter_names[] = {
-#define COUNTER_NAME(field, unit_text, help_text)                                                  \
+#define COUNTER_NAME(field, unit_text, help_text) \
     {.name = #field, .unit = (unit_text), .help = (help_text), .value = 0},
     TRI_ENGINE_COUNTERS(COUNTER_NAME) TRI_SHARD_COUNTERS(COUNTER_NAME)
 #undef COUNTER_NAME

@@ -22,7 +22,7 @@ struct tri_shard_counters {
 #undef TRI_SHARD_COUNTER_FIELD
 };
 
-#define TRI_COUNTER_COUNT                                                                          \
+#define TRI_COUNTER_COUNT \
     ((sizeof(struct tri_engine_counters) + sizeof(struct tri_shard_counters)) / sizeof(uint64_t))
 
 struct tri_published_counters {

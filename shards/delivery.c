@@ -3,8 +3,9 @@
 
 #include <string.h>
 
-static_assert(sizeof(struct tri_delivery_head) + TRI_TARGETS_MAX * sizeof(struct tri_delivery_target) +
-                      TRI_FRAME_BYTES_MAX + TRI_FRAME_HEADER_BYTES <=
+static_assert(sizeof(struct tri_delivery_head) +
+                      TRI_TARGETS_MAX * sizeof(struct tri_delivery_target) + TRI_FRAME_BYTES_MAX +
+                      TRI_FRAME_HEADER_BYTES <=
                   TRI_MESH_RECORD_BYTES_MAX,
               "the largest frame with all its targets is one record");
 static_assert(sizeof(struct tri_delivery_head) % 8 == 0, "targets behind it are aligned");

@@ -59,7 +59,8 @@ struct tri_delivery {
 };
 
 /*
- * tri_delivery_post sends a delivery to `to`, or holds it until the journal is durable up to after_lsn.
+ * tri_delivery_post sends a delivery to `to`, or holds it until the journal is durable up to
+ * after_lsn.
  *
  * delivery  in; all targets are ports of shard `to`.
  *
@@ -75,8 +76,8 @@ void tri_delivery_take(struct tri_shard *shard, uint32_t from, const void *recor
 void tri_delivery_frame(struct tri_delivery *delivery, tri_port port, const uint8_t *frame,
                         uint32_t bytes);
 
-/* tri_delivery_error sends ERROR to a port of any shard and, if `closes`, ends it.  For another shard's
- * port the caller has made sure of TRI_REPLY_BYTES_MAX in its DELIVER lane. */
+/* tri_delivery_error sends ERROR to a port of any shard and, if `closes`, ends it.  For another
+ * shard's port the caller has made sure of TRI_REPLY_BYTES_MAX in its DELIVER lane. */
 void tri_delivery_error(struct tri_shard *shard, tri_port port, struct tri_text id,
                         enum tri_error code, const char *detail, bool closes);
 

@@ -26,16 +26,15 @@ struct send_list {
 };
 
 static void effects_send_add(struct tri_shard *shard, struct send_list *list, uint64_t bit,
-                             uint16_t chain, const struct tri_target *tokens)
+                             tri_port port, const struct tri_target *tokens)
 {
     struct tri_delivery_target *target = &list->targets[list->count];
 
-    assert(chain < shard->chain_count);
     assert(list->count < TRI_TARGETS_MAX);
     if ((shard->pending.targets_done & bit) != 0) {
         return;
     }
-    target->port = shard->seats[chain].route;
+    target->port = port;
     if (target->port == 0) {
         /* The chain has gone and the engine is about to hear of it: it will resend (P15). */
         shard->counters.frames_dropped++;
@@ -61,7 +60,7 @@ static void effects_send_list(struct tri_shard *shard, const struct tri_effect *
     list->count = 0;
     list->shards = 0;
     if (effect->send.is_stray) {
-        effects_send_add(shard, list, 1, effect->send.chain, NULL);
+        effects_send_add(shard, list, 1, shard->answered, NULL);
         return;
     }
     for (uint64_t rest = effect->send.targets; rest != 0; rest &= rest - 1) {
@@ -69,7 +68,9 @@ static void effects_send_list(struct tri_shard *shard, const struct tri_effect *
         const struct tri_target *target = &effect->round.targets[i];
 
         assert(i < effect->round.target_count);
-        effects_send_add(shard, list, UINT64_C(1) << i, target->chain, has_tokens ? target : NULL);
+        assert(target->chain < shard->chain_count);
+        effects_send_add(shard, list, UINT64_C(1) << i, shard->seats[target->chain].route,
+                         has_tokens ? target : NULL);
     }
 }
 
@@ -146,8 +147,7 @@ static bool effects_append(struct tri_shard *shard, const struct tri_effect *eff
 /* Tells every watcher of an effect; an event waits for what it shows (D01). */
 static void effects_watch(struct tri_shard *shard, const struct tri_effect *effect)
 {
-    uint64_t after_lsn =
-        effect->type == TRI_EFFECT_APPEND ? effect->append.lsn : effect->after_lsn;
+    uint64_t after_lsn = effect->type == TRI_EFFECT_APPEND ? effect->append.lsn : effect->after_lsn;
     struct tri_template template;
 
     template = tri_frames_event(effect, shard->chains, shard->wall_ms, shard->scratch,
@@ -200,7 +200,8 @@ static bool effects_carry_one(struct tri_shard *shard, const struct tri_effect *
     return is_done;
 }
 
-/* An effect may name a message by the text of the event; what has to wait keeps that text itself. */
+/* An effect may name a message by the text of the event; what has to wait keeps that text itself.
+ */
 static void effects_own_ids(struct tri_pending *pending)
 {
     if (pending->is_own) {

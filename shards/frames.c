@@ -22,8 +22,8 @@ static void frames_put_chains(struct tri_writer *writer, const struct tri_round_
     }
 }
 
-/* [32, id, phase, phaseSequence, attempt, atomicity, contentHash, expiresAtMs, reservationTtlMs, system,
- *  type, subtype, assets, payload, envelope, signature, tokens]: the tokens come last. */
+/* [32, id, phase, phaseSequence, attempt, atomicity, contentHash, expiresAtMs, reservationTtlMs,
+ * system, type, subtype, assets, payload, envelope, signature, tokens]: the tokens come last. */
 static void frames_put_phase(struct tri_writer *writer, const struct tri_effect *effect)
 {
     const struct tri_round_view *round = &effect->round;
@@ -36,15 +36,15 @@ static void frames_put_phase(struct tri_writer *writer, const struct tri_effect 
     tri_put_uint(writer, effect->send.kind);
     tri_put_attempt(writer, effect->send.attempt);
     tri_put_uint(writer, round->atomicity);
-    tri_put_bin(writer,
-                (struct tri_bytes){.at = round->hash.at, .bytes = sizeof(round->hash.at)});
+    tri_put_bin(writer, (struct tri_bytes){.at = round->hash.at, .bytes = sizeof(round->hash.at)});
     tri_put_uint(writer, round->expires_at_ms);
     tri_put_uint(writer, is_prepare ? round->reservation_ttl_ms : 0);
     tri_put_bool(writer, false);
     tri_put_raw(writer, round->inner.at, round->inner.bytes);
 }
 
-static_assert(TRI_SEND_PREPARE == (int)TRI_PHASE_PREPARE && TRI_SEND_COMMIT == (int)TRI_PHASE_COMMIT &&
+static_assert(TRI_SEND_PREPARE == (int)TRI_PHASE_PREPARE &&
+                  TRI_SEND_COMMIT == (int)TRI_PHASE_COMMIT &&
                   TRI_SEND_FINALIZE == (int)TRI_PHASE_FINALIZE,
               "the kind of a phase's frames is its number on the wire");
 
@@ -59,8 +59,7 @@ static void frames_put_control(struct tri_writer *writer, const struct tri_effec
     tri_put_text(writer, round->id);
     tri_put_uint(writer, is_rollback ? TRI_CONTROL_ROLLBACK : TRI_CONTROL_ABORT);
     tri_put_attempt(writer, effect->send.attempt);
-    tri_put_bin(writer,
-                (struct tri_bytes){.at = round->hash.at, .bytes = sizeof(round->hash.at)});
+    tri_put_bin(writer, (struct tri_bytes){.at = round->hash.at, .bytes = sizeof(round->hash.at)});
     tri_put_uint(writer, round->expires_at_ms);
 }
 
@@ -81,8 +80,7 @@ struct tri_template tri_frames_send(const struct tri_effect *effect,
 {
     struct tri_writer writer = {.at = to, .end = to + bytes_max, .failed = false};
     struct tri_template template = {0};
-    bool is_control =
-        effect->send.kind == TRI_SEND_ABORT || effect->send.kind == TRI_SEND_ROLLBACK;
+    bool is_control = effect->send.kind == TRI_SEND_ABORT || effect->send.kind == TRI_SEND_ROLLBACK;
 
     assert(effect->type == TRI_EFFECT_SEND);
     if (is_control) {
@@ -102,7 +100,7 @@ struct tri_template tri_frames_send(const struct tri_effect *effect,
 static const char *frames_what(const struct tri_effect *effect)
 {
     static const char *const sends[TRI_SEND_COUNT] = {
-        [TRI_SEND_PREPARE] = "PREPARE", [TRI_SEND_COMMIT] = "COMMIT",
+        [TRI_SEND_PREPARE] = "PREPARE",   [TRI_SEND_COMMIT] = "COMMIT",
         [TRI_SEND_FINALIZE] = "FINALIZE", [TRI_SEND_ABORT] = "ABORT",
         [TRI_SEND_ROLLBACK] = "ROLLBACK",
     };
@@ -151,8 +149,8 @@ struct tri_template tri_frames_event(const struct tri_effect *effect,
     } else {
         frames_put_chains(&writer, &effect->round, frames_event_targets(effect), chains);
     }
-    tri_put_uint(&writer, effect->type == TRI_EFFECT_NOTIFY ? effect->notify.code
-                                                            : effect->round.cause);
+    tri_put_uint(&writer,
+                 effect->type == TRI_EFFECT_NOTIFY ? effect->notify.code : effect->round.cause);
     assert(!writer.failed);
     return (struct tri_template){.before_bytes = (uint32_t)(writer.at - to), .after_bytes = 0};
 }

@@ -30,7 +30,8 @@ struct tri_template tri_frames_event(const struct tri_effect *effect,
                                      const struct tri_engine_chain *chains, uint64_t at_ms,
                                      uint8_t *to, uint32_t bytes_max);
 
-/* tri_frames_notify fills *frame with ACK or NOTICE of a NOTIFY effect; borrowed from the effect. */
+/* tri_frames_notify fills *frame with ACK or NOTICE of a NOTIFY effect; borrowed from the effect.
+ */
 void tri_frames_notify(const struct tri_effect *effect, const struct tri_engine_chain *chains,
                        uint64_t at_ms, struct tri_frame *frame);
 

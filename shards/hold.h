@@ -36,7 +36,8 @@ struct tri_hold_entry {
 /* tri_hold_init uses `memory` (8-byte aligned, borrowed). */
 void tri_hold_init(struct tri_hold *hold, void *memory, uint32_t capacity_bytes);
 
-/* tri_hold_push returns 8-byte aligned room for `bytes` (>= 1) of a new entry, NULL if there is no room. */
+/* tri_hold_push returns 8-byte aligned room for `bytes` (>= 1) of a new entry, NULL if there is no
+ * room. */
 void *tri_hold_push(struct tri_hold *hold, uint64_t lsn, uint32_t shard, uint32_t bytes);
 
 /* tri_hold_peek shows the oldest entry, valid until it is popped; false if there is none. */

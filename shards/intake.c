@@ -52,6 +52,7 @@ static bool intake_is_allowed(enum tri_frame_type type, enum tri_role role)
     case TRI_FRAME_STATUS_GET:
         return role == TRI_ROLE_CLIENT || role == TRI_ROLE_OPERATOR;
     case TRI_FRAME_WATCH:
+    case TRI_FRAME_STATS_GET:
         return role == TRI_ROLE_OPERATOR;
     case TRI_FRAME_PHASE_ACK:
     case TRI_FRAME_CONTROL_ACK:
@@ -151,7 +152,8 @@ static bool intake_answer(struct tri_shard *shard, const struct tri_peer *peer, 
 static struct tri_text intake_answer_id(const struct tri_frame *frame)
 {
     static_assert(offsetof(struct tri_phase_ack, id) == 0 &&
-                      offsetof(struct tri_control_ack, id) == 0 && offsetof(struct tri_ask, id) == 0,
+                      offsetof(struct tri_control_ack, id) == 0 &&
+                      offsetof(struct tri_ask, id) == 0,
                   "every answer begins with its id");
     return frame->phase_ack.id;
 }
@@ -181,14 +183,16 @@ static void intake_submit(struct tri_shard *shard, tri_port port, struct tri_key
 {
     event->type = TRI_EVENT_SUBMIT;
     event->submit.key = key;
-    event->submit.hash = tri_digest_content(&shard->digest, shard->decoded.submit.canonical);
+    event->submit.hash = tri_digest_content(shard->decoded.submit.canonical);
     event->submit.message = &shard->decoded.submit;
     event->submit.client = port;
 }
 
-enum tri_result tri_intake_take(struct tri_shard *shard, tri_port port, const struct tri_peer *peer,
-                                struct tri_key key, struct tri_bytes body,
-                                struct tri_wire_fault *fault)
+/* Gives one frame, of this shard's own port or forwarded, to the engine; the shard is ready.  The
+ * peer has been answered when this returns TRI_VIOLATION. */
+static enum tri_result intake_take(struct tri_shard *shard, tri_port port,
+                                   const struct tri_peer *peer, struct tri_key key,
+                                   struct tri_bytes body, struct tri_wire_fault *fault)
 {
     struct tri_frame *frame = &shard->decoded;
     enum tri_result result = TRI_OK;
@@ -214,6 +218,7 @@ enum tri_result tri_intake_take(struct tri_shard *shard, tri_port port, const st
     } else if (!intake_answer(shard, peer, key, &event, fault)) {
         return intake_refuse(shard, port, intake_answer_id(frame), fault);
     }
+    shard->answered = port;
     result = tri_shard_step(shard, &event);
     if (result == TRI_VIOLATION) {
         /* Before the effects: the room that was made sure of is for this answer. */
@@ -237,7 +242,7 @@ void tri_intake_forwarded(struct tri_shard *shard, const void *record, uint32_t 
 
     assert(bytes == sizeof(*head) + head->body_bytes);
     assert(tri_route_shard(shard->route, head->key) == shard->index);
-    (void)tri_intake_take(
+    (void)intake_take(
         shard, head->port, &peer, head->key,
         (struct tri_bytes){.at = (const uint8_t *)(head + 1), .bytes = head->body_bytes}, &fault);
 }
@@ -247,8 +252,7 @@ static enum tri_result intake_forward(struct tri_shard *shard, uint32_t owner, t
                                       struct tri_bytes body)
 {
     uint32_t bytes = (uint32_t)sizeof(struct forward) + body.bytes;
-    struct forward *head =
-        tri_mesh_reserve(shard->mesh, shard->index, owner, TRI_LANE_STEP, bytes);
+    struct forward *head = tri_mesh_reserve(shard->mesh, shard->index, owner, TRI_LANE_STEP, bytes);
 
     if (head == NULL) {
         /* Only the connection is stuck, not the shard: time goes on and steps are taken. */
@@ -266,11 +270,15 @@ static enum tri_result intake_forward(struct tri_shard *shard, uint32_t owner, t
     return TRI_OK;
 }
 
-static enum tri_result intake_watch(struct tri_shard *shard, tri_port port, struct tri_bytes body,
-                                    struct tri_wire_fault *fault)
+/* WATCH, and STATS_GET, which the caller answers. */
+static enum tri_result intake_look(struct tri_shard *shard, tri_port port, struct tri_bytes body,
+                                   struct tri_wire_fault *fault)
 {
     if (tri_wire_decode(body.at, body.bytes, &shard->decoded, fault) != TRI_OK) {
         return intake_refuse(shard, port, (struct tri_text){.at = "", .bytes = 0}, fault);
+    }
+    if (shard->decoded.type == TRI_FRAME_STATS_GET) {
+        return TRI_OK;
     }
     if (!tri_seats_watch(shard, port)) {
         intake_fault(fault, TRI_ERROR_BUSY, "watchers");
@@ -278,6 +286,17 @@ static enum tri_result intake_watch(struct tri_shard *shard, tri_port port, stru
     }
     shard->counters.frames++;
     return TRI_OK;
+}
+
+void tri_shard_prefetch(const struct tri_shard *shard, const uint8_t *body, uint32_t bytes)
+{
+    struct tri_wire_fault ignored;
+    enum tri_frame_type type;
+    struct tri_text id;
+
+    if (tri_wire_peek(body, bytes, &type, &id, &ignored) == TRI_OK && id.bytes > 0) {
+        tri_engine_prefetch(shard->engine, tri_route_key(shard->route, id));
+    }
 }
 
 enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const struct tri_peer *peer,
@@ -300,8 +319,8 @@ enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const st
         intake_fault(fault, TRI_ERROR_WRONG_ROLE, "type");
         return intake_refuse(shard, port, id, fault);
     }
-    if (type == TRI_FRAME_WATCH) {
-        return intake_watch(shard, port, (struct tri_bytes){.at = body, .bytes = bytes}, fault);
+    if (type == TRI_FRAME_WATCH || type == TRI_FRAME_STATS_GET) {
+        return intake_look(shard, port, (struct tri_bytes){.at = body, .bytes = bytes}, fault);
     }
     key = tri_route_key(shard->route, id);
     owner = tri_route_shard(shard->route, key);
@@ -312,6 +331,6 @@ enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const st
     if (!tri_shard_ready(shard, peer->role == TRI_ROLE_CHAIN)) {
         return TRI_FULL;
     }
-    return tri_intake_take(shard, port, peer, key, (struct tri_bytes){.at = body, .bytes = bytes},
-                           fault);
+    return intake_take(shard, port, peer, key, (struct tri_bytes){.at = body, .bytes = bytes},
+                       fault);
 }

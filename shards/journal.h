@@ -14,8 +14,9 @@
 #include "tricast_engine.h"
 
 struct tri_journal_ops {
-    /* append takes over one APPEND effect, whose view is borrowed until the call returns.  LSNs come
-     * without gaps.  False: no room now; the shard stops and offers it again in its next turn. */
+    /* append takes over one APPEND effect, whose view is borrowed until the call returns.  LSNs
+     * come without gaps.  False: no room now; the shard stops and offers it again in its next turn.
+     */
     bool (*append)(void *context, const struct tri_effect *effect);
     /* durable returns the LSN up to which every record is durable, 0 = none.  Never goes back. */
     uint64_t (*durable)(void *context);
@@ -24,8 +25,8 @@ struct tri_journal_ops {
 };
 
 /*
- * The journal that keeps nothing: every record counts as durable when it is appended.  For benchmarks
- * and demonstrations; what it is told is lost with the process.
+ * The journal that keeps nothing: every record counts as durable when it is appended.  For
+ * benchmarks and demonstrations; what it is told is lost with the process.
  */
 struct tri_journal_none {
     uint64_t lsn; /* start with 0 */

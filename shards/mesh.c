@@ -29,7 +29,8 @@ struct block {
 
 static_assert(sizeof(struct block) == BLOCK_BYTES, "no hidden padding");
 static_assert(BLOCK_BYTES % TRI_CACHE_LINE == 0, "blocks of two lanes never share a cache line");
-static_assert(TRI_MESH_RECORD_BYTES_MAX % RECORD_ALIGN == 0, "the largest record is a whole number");
+static_assert(TRI_MESH_RECORD_BYTES_MAX % RECORD_ALIGN == 0,
+              "the largest record is a whole number");
 static_assert(TRI_MESH_RECORD_BYTES_MAX + RECORD_HEAD_BYTES <= BLOCK_BYTES - 8,
               "the largest record fits into an empty block");
 static_assert(RING_SLOTS_PER_MAX > TRI_MESH_BLOCKS_MAX, "a ring holds all blocks of its lane");
@@ -54,7 +55,6 @@ struct member {
     alignas(TRI_CACHE_LINE) uint64_t filled_for; /* shards that got records since the last look */
     uint64_t emptied_for;                        /* shards that got their blocks back since then */
     uint64_t blocks_sent;
-    uint64_t refusals;
 };
 
 struct tri_mesh {
@@ -86,7 +86,8 @@ static size_t mesh_slot_bytes(uint32_t blocks)
 
 static uint32_t mesh_lane_count(uint32_t shards)
 {
-    return shards * shards * TRI_LANE_COUNT; /* a shard's lanes to itself stay unused and blockless */
+    return shards * shards *
+           TRI_LANE_COUNT; /* a shard's lanes to itself stay unused and blockless */
 }
 
 static struct lane *mesh_lane(const struct tri_mesh *mesh, uint32_t from, uint32_t to,
@@ -106,8 +107,7 @@ size_t tri_mesh_footprint(uint32_t shards, uint32_t blocks)
     assert(shards <= TRI_SHARDS_MAX);
     assert(blocks >= 1);
     assert(blocks <= TRI_MESH_BLOCKS_MAX);
-    return mesh_round_up(sizeof(struct tri_mesh)) +
-           mesh_lane_count(shards) * sizeof(struct lane) +
+    return mesh_round_up(sizeof(struct tri_mesh)) + mesh_lane_count(shards) * sizeof(struct lane) +
            pairs * (2 * mesh_slot_bytes(blocks) + blocks * sizeof(struct block));
 }
 
@@ -193,7 +193,6 @@ void *tri_mesh_reserve(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum t
         lane->open = block_ring_pop(&lane->empty);
         if (lane->open == NULL) {
             lane->is_starved = true;
-            mesh->members[from].refusals++;
             return NULL;
         }
         assert(lane->open->used_bytes == 0);
@@ -285,7 +284,8 @@ static bool mesh_has_records(const struct tri_mesh *mesh, uint32_t shard, bool t
     return false;
 }
 
-/* The shards whose credit `shard` lacks; with `at_home`, those of them that have given it meanwhile. */
+/* The shards whose credit `shard` lacks; with `at_home`, those of them that have given it
+ * meanwhile. */
 static uint64_t mesh_starved(struct tri_mesh *mesh, uint32_t shard, bool at_home)
 {
     uint64_t mask = 0;
@@ -369,9 +369,4 @@ uint64_t tri_mesh_sleepers(struct tri_mesh *mesh, uint32_t shard)
 uint64_t tri_mesh_blocks_sent(const struct tri_mesh *mesh, uint32_t shard)
 {
     return mesh->members[shard].blocks_sent;
-}
-
-uint64_t tri_mesh_refusals(const struct tri_mesh *mesh, uint32_t shard)
-{
-    return mesh->members[shard].refusals;
 }

@@ -54,8 +54,8 @@ struct tri_mesh;
  */
 size_t tri_mesh_footprint(uint32_t shards, uint32_t blocks);
 
-/* tri_mesh_init formats `memory` (64-byte aligned, borrowed).  `start` is where the rings' indices begin:
- * any value.  Call before any thread runs. */
+/* tri_mesh_init formats `memory` (64-byte aligned, borrowed).  `start` is where the rings' indices
+ * begin: any value.  Call before any thread runs. */
 struct tri_mesh *tri_mesh_init(void *memory, uint32_t shards, uint32_t blocks, unsigned int start);
 
 /*
@@ -63,8 +63,8 @@ struct tri_mesh *tri_mesh_init(void *memory, uint32_t shards, uint32_t blocks, u
  *
  * bytes  1..TRI_MESH_RECORD_BYTES_MAX.
  *
- * Returns 8-byte aligned memory, valid until the next call for this outbox; NULL: no credit, try again
- * in a later turn.  Room that is not committed is given again by the next call.
+ * Returns 8-byte aligned memory, valid until the next call for this outbox; NULL: no credit, try
+ * again in a later turn.  Room that is not committed is given again by the next call.
  */
 void *tri_mesh_reserve(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri_lane lane,
                        uint32_t bytes);
@@ -74,8 +74,8 @@ void tri_mesh_commit(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri
 /* tri_mesh_publish sends every block that holds a record: at the end of a turn. */
 void tri_mesh_publish(struct tri_mesh *mesh, uint32_t from);
 
-/* tri_mesh_peek shows the oldest record that `from` sent to `to`, NULL if there is none; its memory is
- * valid until tri_mesh_pop(), which takes it away. */
+/* tri_mesh_peek shows the oldest record that `from` sent to `to`, NULL if there is none; its memory
+ * is valid until tri_mesh_pop(), which takes it away. */
 const void *tri_mesh_peek(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_lane lane,
                           uint32_t *bytes);
 void tri_mesh_pop(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_lane lane);
@@ -86,19 +86,18 @@ void tri_mesh_pop(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_la
  * takes_steps  false: STEP records that wait are no reason to stay awake, because the shard cannot
  *              take them before something else has happened.
  *
- * Returns true: from now on the first shard that has news for this one (records, or a block come home
- * to an outbox whose last reserve gave NULL) finds it in its tri_mesh_sleepers() and has to wake it.
- * False: there is news already; take a turn.
+ * Returns true: from now on the first shard that has news for this one (records, or a block come
+ * home to an outbox whose last reserve gave NULL) finds it in its tri_mesh_sleepers() and has to
+ * wake it. False: there is news already; take a turn.
  */
 bool tri_mesh_sleep(struct tri_mesh *mesh, uint32_t shard, bool takes_steps);
 /* tri_mesh_awake takes the announcement back after blocking. */
 void tri_mesh_awake(struct tri_mesh *mesh, uint32_t shard);
-/* tri_mesh_sleepers returns the shards to wake, one bit each: those that sleep and got something from
- * `shard` since the last call.  After tri_mesh_publish(). */
+/* tri_mesh_sleepers returns the shards to wake, one bit each: those that sleep and got something
+ * from `shard` since the last call.  After tri_mesh_publish(). */
 uint64_t tri_mesh_sleepers(struct tri_mesh *mesh, uint32_t shard);
 
-/* Blocks sent by `shard` so far; reserves of it that gave NULL so far. */
+/* Blocks sent by `shard` so far. */
 uint64_t tri_mesh_blocks_sent(const struct tri_mesh *mesh, uint32_t shard);
-uint64_t tri_mesh_refusals(const struct tri_mesh *mesh, uint32_t shard);
 
 #endif

@@ -125,8 +125,7 @@ static void node_carve(struct carver *carver, const struct tri_node_options *opt
 {
     parts->node = carver_take(carver, sizeof(struct tri_node));
     parts->members = carver_take(carver, options->shards * sizeof(struct tri_shard));
-    parts->published =
-        carver_take(carver, options->shards * sizeof(struct tri_published_counters));
+    parts->published = carver_take(carver, options->shards * sizeof(struct tri_published_counters));
     parts->mesh = carver_take(carver, tri_mesh_footprint(options->shards, node_blocks(options)));
     for (uint32_t i = 0; i < options->shards; i++) {
         parts->shards[i] = node_carve_shard(carver, options, i);
@@ -145,8 +144,7 @@ size_t tri_node_footprint(const struct tri_node_options *options)
     return carver.bytes;
 }
 
-/* Formats one shard; false: the crypto library has no memory. */
-static bool node_init_shard(struct tri_node *node, const struct tri_node_options *options,
+static void node_init_shard(struct tri_node *node, const struct tri_node_options *options,
                             const struct shard_parts *parts, uint32_t index)
 {
     struct tri_engine_options engine = node_engine_options(options);
@@ -170,13 +168,11 @@ static bool node_init_shard(struct tri_node *node, const struct tri_node_options
     shard->watchers = parts->watchers;
     shard->scratch = parts->scratch;
     if (parts->registry != NULL) {
-        shard->registry =
-            tri_registry_init(parts->registry, shard->chain_count, options->shards);
+        shard->registry = tri_registry_init(parts->registry, shard->chain_count, options->shards);
     }
     tri_hold_init(&shard->hold, parts->hold, node_hold_bytes(options));
     tri_counters_init(shard->published);
     shard->engine = tri_engine_init(parts->engine, &engine);
-    return tri_digest_init(&shard->digest);
 }
 
 struct tri_node *tri_node_init(void *memory, const struct tri_node_options *options)
@@ -184,7 +180,6 @@ struct tri_node *tri_node_init(void *memory, const struct tri_node_options *opti
     struct carver carver = {.at = memory, .bytes = 0};
     struct node_parts parts;
     struct tri_node *node = NULL;
-    bool is_made = false;
 
     assert((uintptr_t)memory % TRI_CACHE_LINE == 0);
     assert(tri_node_check(options) == NULL);
@@ -197,33 +192,17 @@ struct tri_node *tri_node_init(void *memory, const struct tri_node_options *opti
     node->published = parts.published;
     atomic_init(&node->is_draining, false);
     node->mesh = tri_mesh_init(parts.mesh, options->shards, node_blocks(options), 0);
-    is_made = tri_route_init(&node->route, options->hash_secret, options->shards);
+    tri_route_init(&node->route, options->hash_secret, options->shards);
     for (uint32_t i = 0; i < options->shards; i++) {
-        is_made = node_init_shard(node, options, &parts.shards[i], i) && is_made;
-    }
-    if (!is_made) {
-        tri_node_fini(node);
-        return NULL;
+        node_init_shard(node, options, &parts.shards[i], i);
     }
     return node;
-}
-
-void tri_node_fini(struct tri_node *node)
-{
-    for (uint32_t i = 0; i < node->shards; i++) {
-        tri_digest_fini(&node->members[i].digest);
-    }
 }
 
 struct tri_shard *tri_node_shard(struct tri_node *node, uint32_t shard)
 {
     assert(shard < node->shards);
     return &node->members[shard];
-}
-
-uint32_t tri_node_shards(const struct tri_node *node)
-{
-    return node->shards;
 }
 
 bool tri_node_counter_next(const struct tri_node *node, uint32_t shard, uint32_t *index,

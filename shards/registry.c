@@ -182,7 +182,8 @@ void tri_registry_claim(struct tri_registry *registry, uint32_t shard,
         registry_admit(registry, shard, claim);
     }
     if (seat->port != 0 && seat->port == claim->port) {
-        /* A new connection is fresh for those whose route comes to it: registry_reroute sees that. */
+        /* A new connection is fresh for those whose route comes to it: registry_reroute sees that.
+         */
         fresh_port = claim->is_fresh && seat->was_up ? seat->port : 0;
         seat->is_up = claim->is_up;
         seat->was_up = seat->was_up || claim->is_up;

@@ -83,7 +83,8 @@ static inline void tri_ring_init(struct tri_ring *ring, struct ck_ring_buffer *s
     ring->slots = slots;
 }
 
-/* tri_ring_push appends a pointer, not NULL; producer only.  False: the ring is full and unchanged. */
+/* tri_ring_push appends a pointer, not NULL; producer only.  False: the ring is full and unchanged.
+ */
 static inline bool tri_ring_push(struct tri_ring *ring, void *pointer)
 {
     assert(pointer != NULL);
@@ -110,38 +111,38 @@ static inline bool tri_ring_is_empty(const struct tri_ring *ring)
     return ck_ring_size(&ring->ck) == 0;
 }
 
-/* tri_ring_fence lets no later load pass an earlier store, rings included: between a push and a look at
- * a sleeper's flag, and between raising that flag and a last look at the rings. */
+/* tri_ring_fence lets no later load pass an earlier store, rings included: between a push and a
+ * look at a sleeper's flag, and between raising that flag and a last look at the rings. */
 static inline void tri_ring_fence(void)
 {
     ck_pr_fence_store_load();
 }
 
 /*
- * TRI_RING_TYPED gives a ring of pointers to one type: `struct name`, name_init, name_push, name_pop and
- * name_is_empty, with the contracts above.
+ * TRI_RING_TYPED gives a ring of pointers to one type: `struct name`, name_init, name_push,
+ * name_pop and name_is_empty, with the contracts above.
  */
-#define TRI_RING_TYPED(name, type)                                                                 \
-    struct name {                                                                                  \
-        struct tri_ring ring;                                                                      \
-    };                                                                                             \
-    static inline void name##_init(struct name *typed, struct ck_ring_buffer *slots,               \
-                                   unsigned int slot_count, unsigned int start)                    \
-    {                                                                                              \
-        tri_ring_init(&typed->ring, slots, slot_count, start);                                     \
-    }                                                                                              \
-    static inline bool name##_push(struct name *typed, type *pointer)                              \
-    {                                                                                              \
-        return tri_ring_push(&typed->ring, pointer);                                               \
-    }                                                                                              \
-    static inline type *name##_pop(struct name *typed)                                             \
-    {                                                                                              \
-        return tri_ring_pop(&typed->ring);                                                         \
-    }                                                                                              \
-    static inline bool name##_is_empty(const struct name *typed)                                   \
-    {                                                                                              \
-        return tri_ring_is_empty(&typed->ring);                                                    \
-    }                                                                                              \
+#define TRI_RING_TYPED(name, type)                                                   \
+    struct name {                                                                    \
+        struct tri_ring ring;                                                        \
+    };                                                                               \
+    static inline void name##_init(struct name *typed, struct ck_ring_buffer *slots, \
+                                   unsigned int slot_count, unsigned int start)      \
+    {                                                                                \
+        tri_ring_init(&typed->ring, slots, slot_count, start);                       \
+    }                                                                                \
+    static inline bool name##_push(struct name *typed, type *pointer)                \
+    {                                                                                \
+        return tri_ring_push(&typed->ring, pointer);                                 \
+    }                                                                                \
+    static inline type *name##_pop(struct name *typed)                               \
+    {                                                                                \
+        return tri_ring_pop(&typed->ring);                                           \
+    }                                                                                \
+    static inline bool name##_is_empty(const struct name *typed)                     \
+    {                                                                                \
+        return tri_ring_is_empty(&typed->ring);                                      \
+    }                                                                                \
     static_assert(sizeof(type *) == sizeof(void *), "a slot holds one pointer")
 
 #endif

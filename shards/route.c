@@ -20,29 +20,23 @@ static_assert(TRI_ROUTE_EXPANDED_BYTES >= XXH3_SECRET_SIZE_MIN, "XXH3 refuses a 
 static_assert(TRI_ROUTE_EXPANDED_BYTES % TRI_DIGEST_BYTES == 0, "whole blocks of SHA-256");
 static_assert(TRI_SHARDS_MAX <= 256, "shard_of_slot holds a shard in one byte");
 
-bool tri_route_init(struct tri_route *route, const uint8_t secret[TRI_ROUTE_SECRET_BYTES],
+void tri_route_init(struct tri_route *route, const uint8_t secret[TRI_ROUTE_SECRET_BYTES],
                     uint32_t shards)
 {
     uint8_t input[sizeof(ROUTE_LABEL) + TRI_ROUTE_SECRET_BYTES];
-    struct tri_digest digest;
 
     assert(shards >= 1);
     assert(shards <= TRI_SHARDS_MAX);
-    if (!tri_digest_init(&digest)) {
-        return false;
-    }
     /* The label's terminating zero is the counter's place. */
     memcpy(input, ROUTE_LABEL, sizeof(ROUTE_LABEL));
     memcpy(input + sizeof(ROUTE_LABEL), secret, TRI_ROUTE_SECRET_BYTES);
     for (uint32_t i = 0; i < TRI_ROUTE_EXPANDED_BYTES / TRI_DIGEST_BYTES; i++) {
         input[sizeof(ROUTE_LABEL) - 1] = (uint8_t)i;
-        tri_digest_sha256(&digest, input, sizeof(input), route->expanded + i * TRI_DIGEST_BYTES);
+        tri_digest_sha256(input, sizeof(input), route->expanded + i * TRI_DIGEST_BYTES);
     }
-    tri_digest_fini(&digest);
     for (uint32_t slot = 0; slot < TRI_SLOT_COUNT; slot++) {
         route->shard_of_slot[slot] = (uint8_t)(slot * shards / TRI_SLOT_COUNT);
     }
-    return true;
 }
 
 struct tri_key tri_route_key(const struct tri_route *route, struct tri_text id)

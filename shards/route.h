@@ -30,10 +30,8 @@ struct tri_route {
  *
  * secret  in; TRI_ROUTE_SECRET_BYTES bytes, not kept.
  * shards  1..TRI_SHARDS_MAX.
- *
- * Returns false if the crypto library cannot hash (out of memory): do not start.
  */
-bool tri_route_init(struct tri_route *route, const uint8_t secret[TRI_ROUTE_SECRET_BYTES],
+void tri_route_init(struct tri_route *route, const uint8_t secret[TRI_ROUTE_SECRET_BYTES],
                     uint32_t shards);
 
 /* tri_route_key hashes an id.  Cost: a few nanoseconds; no allocation. */

@@ -49,6 +49,7 @@ static void seats_vacate(struct tri_shard *shard, struct tri_chain_seat *seat)
 
 static void seats_supersede(struct tri_shard *shard, tri_port port)
 {
+    shard->counters.instances_superseded++;
     tri_delivery_error(shard, port, (struct tri_text){.at = "", .bytes = 0},
                        TRI_ERROR_INSTANCE_SUPERSEDED, "", true);
 }
@@ -177,8 +178,8 @@ void tri_seats_watchers(struct tri_shard *shard, uint32_t from,
 /* The list of this shard's own watchers has changed. */
 static void seats_watchers_changed(struct tri_shard *shard)
 {
-    uint64_t all = shard->shards == TRI_SHARDS_MAX ? UINT64_MAX
-                                                   : (UINT64_C(1) << shard->shards) - 1;
+    uint64_t all =
+        shard->shards == TRI_SHARDS_MAX ? UINT64_MAX : (UINT64_C(1) << shard->shards) - 1;
 
     tri_seats_watchers(shard, shard->index, shard->own_watchers);
     shard->watchers_due = all & ~(UINT64_C(1) << shard->index);

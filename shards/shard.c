@@ -18,7 +18,7 @@
 #include "shards/delivery.h"
 #include "shards/state.h"
 
-#define NS_PER_US 1000U
+#define NS_PER_US   1000U
 /* TICK and JOURNAL_DURABLE steps in a row, before others have their turn. */
 #define TICKS_MAX   64U
 #define SETTLES_MAX 1024U
@@ -250,7 +250,8 @@ uint32_t tri_shard_turn(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_
     (void)tri_shard_ready(shard, true);
     shard_turn_publish(shard);
     /* Frames taken between two turns are work too; being stuck is not, but coming free is. */
-    work += shard_frames(shard) != shard->frames_seen || (was_blocked && !shard->is_blocked) ? 1 : 0;
+    work +=
+        shard_frames(shard) != shard->frames_seen || (was_blocked && !shard->is_blocked) ? 1 : 0;
     shard->frames_seen = shard_frames(shard);
     if (work > 0 || shard->is_blocked) {
         shard->counters.mesh_stalls += was_blocked || shard->is_blocked ? 1 : 0;

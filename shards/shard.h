@@ -31,18 +31,18 @@
 
 /* shard (8 bits) | generation (24 bits) | slot (32 bits); 0 is no port. */
 typedef uint64_t tri_port;
-#define TRI_PORT(shard, generation, slot)                                                          \
+#define TRI_PORT(shard, generation, slot) \
     (((uint64_t)(shard) << 56) | (((uint64_t)(generation)&0xffffffU) << 32) | (uint32_t)(slot))
-#define TRI_PORT_SHARD(port) ((uint32_t)((port) >> 56))
+#define TRI_PORT_SHARD(port)      ((uint32_t)((port) >> 56))
 #define TRI_PORT_GENERATION(port) ((uint32_t)((port) >> 32) & 0xffffffU)
-#define TRI_PORT_SLOT(port) ((uint32_t)(port))
+#define TRI_PORT_SLOT(port)       ((uint32_t)(port))
 
-/* What the owner of the ports does for the shard; called on the shard's own thread, only from within
- * tri_shard_frame(), tri_shard_turn(), tri_shard_chain_hello() and tri_shard_drain(). */
+/* What the owner of the ports does for the shard; called on the shard's own thread, only from
+ * within tri_shard_frame(), tri_shard_turn(), tri_shard_chain_hello() and tri_shard_drain(). */
 struct tri_port_ops {
     /* reserve returns room for one frame, its length included, at the end of the port's send queue,
-     * NULL if the port is gone or its queue is full: the frame is then counted as dropped, and a chain's
-     * port has to report tri_shard_chain_up() with is_fresh once it has room again. */
+     * NULL if the port is gone or its queue is full: the frame is then counted as dropped, and a
+     * chain's port has to report tri_shard_chain_up() with is_fresh once it has room again. */
     uint8_t *(*reserve)(void *context, tri_port port, uint32_t bytes);
     /* commit sends the `bytes` that were reserved; they leave at the end of the turn. */
     void (*commit)(void *context, tri_port port, uint32_t bytes);
@@ -61,12 +61,12 @@ struct tri_peer {
 };
 
 struct tri_node_options {
-    uint32_t shards;         /* 1..TRI_SHARDS_MAX */
-    uint8_t hash_secret[32]; /* seeds the routing hash (D06); from a file of mode 0600 */
+    uint32_t shards;                  /* 1..TRI_SHARDS_MAX */
+    uint8_t hash_secret[32];          /* seeds the routing hash (D06); from a file of mode 0600 */
     struct tri_engine_options engine; /* capacities are for the whole node and are divided here */
-    uint32_t inbox_drain_max; /* messages taken from one inbox per turn, 0 = default */
-    uint32_t mesh_blocks;     /* blocks per ordered pair of shards and lane, 1..64, 0 = default */
-    uint32_t hold_bytes;      /* per shard, for frames that wait for the journal, 0 = default */
+    uint32_t inbox_drain_max;         /* messages taken from one inbox per turn, 0 = default */
+    uint32_t mesh_blocks; /* blocks per ordered pair of shards and lane, 1..64, 0 = default */
+    uint32_t hold_bytes;  /* per shard, for frames that wait for the journal, 0 = default */
 };
 
 struct tri_node;
@@ -77,17 +77,13 @@ const char *tri_node_check(const struct tri_node_options *options);
 /* tri_node_footprint: bytes, 64-byte aligned; 0 if the options are invalid. */
 size_t tri_node_footprint(const struct tri_node_options *options);
 /* tri_node_init formats `memory` (zeroed or not; borrowed).  Call before any thread runs. */
-/* NULL if the crypto library has no memory: do not start. */
 struct tri_node *tri_node_init(void *memory, const struct tri_node_options *options);
-/* tri_node_fini frees what the crypto library holds; no thread may use the node any more. */
-void tri_node_fini(struct tri_node *node);
 struct tri_shard *tri_node_shard(struct tri_node *node, uint32_t shard);
-uint32_t tri_node_shards(const struct tri_node *node);
 
 /* tri_shard_attach names the port owner of this shard.  Once, before the first turn. */
 void tri_shard_attach(struct tri_shard *shard, const struct tri_port_ops *ops, void *context);
-/* tri_shard_journal gives the shard a journal in place of the one that keeps nothing (shards/journal.h).
- * Before the first turn. */
+/* tri_shard_journal gives the shard a journal in place of the one that keeps nothing
+ * (shards/journal.h). Before the first turn. */
 struct tri_journal_ops;
 void tri_shard_journal(struct tri_shard *shard, const struct tri_journal_ops *ops, void *context);
 
@@ -100,38 +96,46 @@ void tri_shard_journal(struct tri_shard *shard, const struct tri_journal_ops *op
  *        returns.
  * fault  out; written on TRI_VIOLATION.
  *
- * Types: SUBMIT, STATUS_GET (client, operator); WATCH (operator); PHASE_ACK, CONTROL_ACK, ASK (chain).
- * Returns TRI_OK; TRI_FULL: keep the bytes, stop reading the port, offer them again next turn;
- * TRI_VIOLATION: the shard has already sent ERROR to the port; the caller closes it if
+ * Types: SUBMIT, STATUS_GET (client, operator); WATCH (operator); STATS_GET (operator), which is
+ * only checked here: on TRI_OK the caller answers it; PHASE_ACK, CONTROL_ACK, ASK (chain).
+ *
+ * Returns TRI_OK; TRI_FULL: keep the bytes, stop reading the port, offer them again next
+ * turn; TRI_VIOLATION: the shard has already sent ERROR to the port; the caller closes it if
  * tri_shard_fault_closes(fault->code).
  */
 enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const struct tri_peer *peer,
-                                const uint8_t *body, uint32_t bytes, uint64_t now_ns, uint64_t wall_ms,
-                                struct tri_wire_fault *fault);
+                                const uint8_t *body, uint32_t bytes, uint64_t now_ns,
+                                uint64_t wall_ms, struct tri_wire_fault *fault);
 bool tri_shard_fault_closes(enum tri_error code);
+
+/* tri_shard_prefetch brings what tri_shard_frame() will look up into the cache; call it some frames
+ * ahead.  `body` may be anything. */
+void tri_shard_prefetch(const struct tri_shard *shard, const uint8_t *body, uint32_t bytes);
 
 /*
  * tri_shard_turn drains the inboxes, lets time pass, and publishes the outboxes.
- * Returns the number of things done; 0 = the caller may sleep until tri_shard_deadline_ns() after it
- * has called tri_shard_sleep().
+ * Returns the number of things done; 0 = the caller may sleep until tri_shard_deadline_ns() after
+ * it has called tri_shard_sleep().
  */
 uint32_t tri_shard_turn(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_ms);
 uint64_t tri_shard_deadline_ns(const struct tri_shard *shard);
 
-/* tri_shard_sleep announces that this shard is about to block: producers will wake() it.  Returns false if
- * work arrived meanwhile: take a turn instead.  tri_shard_awake takes it back after blocking. */
+/* tri_shard_sleep announces that this shard is about to block: producers will wake() it.  Returns
+ * false if work arrived meanwhile: take a turn instead.  tri_shard_awake takes it back after
+ * blocking. */
 bool tri_shard_sleep(struct tri_shard *shard);
 void tri_shard_awake(struct tri_shard *shard);
 
 /* A chain's HELLO was proved at a port of this shard (P15).  The registry (at shard 0) answers by
  * ops->welcome(), or by ERROR INSTANCE_SUPERSEDED and ops->close(); older instances are closed. */
-void tri_shard_chain_hello(struct tri_shard *shard, tri_port port, uint16_t chain, uint64_t instance);
+void tri_shard_chain_hello(struct tri_shard *shard, tri_port port, uint16_t chain,
+                           uint64_t instance);
 /* The chain's port can take frames (again): is_fresh after WELCOME was queued and after reserve()
  * returned NULL; false when it only was above its high-water mark.  down: it cannot. */
 void tri_shard_chain_up(struct tri_shard *shard, tri_port port, uint16_t chain, bool is_fresh);
 void tri_shard_chain_down(struct tri_shard *shard, tri_port port, uint16_t chain);
-/* A port is gone: reserve() gives NULL for it from now on.  For every port that had a peer.  Messages
- * that a client has open go on; what it is told is dropped. */
+/* A port is gone: reserve() gives NULL for it from now on.  For every port that had a peer.
+ * Messages that a client has open go on; what it is told is dropped. */
 void tri_shard_port_gone(struct tri_shard *shard, tri_port port, const struct tri_peer *peer);
 
 /* Take no new messages on any shard; open ones go on (SHUTTING_DOWN). */
@@ -140,26 +144,27 @@ void tri_shard_drain(struct tri_shard *shard);
 uint32_t tri_shard_open_count(const struct tri_shard *shard);
 
 /* Counters of the shard itself, beside those of its engine. */
-#define TRI_SHARD_COUNTERS(X)                                                                      \
-    X(turns, "turns", "turns taken, those without work not counted")                                \
-    X(turn_gap_max_us, "us", "longest time between two turns without sleep")                       \
-    X(frames, "frames", "frames taken in for this shard's messages")                               \
-    X(frames_forwarded, "frames", "frames sent on to the shard that owns their message")           \
-    X(frames_refused, "frames", "frames answered with ERROR")                                      \
-    X(terminal_phase_acks, "answers", "terminal ackTypes in answer to a phase (P04)")              \
-    X(foreign_answers, "answers", "answers in the name of another chain")                          \
-    X(wrong_roles, "frames", "frames that the peer's role may not send")                           \
-    X(frames_sent, "frames", "frames handed to a port")                                            \
-    X(frames_dropped, "frames", "frames for a port that was gone or full")                         \
-    X(mesh_blocks, "blocks", "blocks published to other shards")                                   \
-    X(mesh_stalls, "turns", "turns in which work waited for another shard or the journal")            \
-    X(wakes, "wakes", "other shards woken from sleep")                                             \
-    X(watch_missed, "events", "events that a slow watcher missed")                                 \
-    X(effects_held, "effects", "effects that waited for the journal")                              \
+#define TRI_SHARD_COUNTERS(X)                                                              \
+    X(turns, "turns", "turns taken, those without work not counted")                       \
+    X(turn_gap_max_us, "us", "longest time between two turns without sleep")               \
+    X(frames, "frames", "frames taken in for this shard's messages")                       \
+    X(frames_forwarded, "frames", "frames sent on to the shard that owns their message")   \
+    X(frames_refused, "frames", "frames answered with ERROR")                              \
+    X(terminal_phase_acks, "answers", "terminal ackTypes in answer to a phase (P04)")      \
+    X(foreign_answers, "answers", "answers in the name of another chain")                  \
+    X(wrong_roles, "frames", "frames that the peer's role may not send")                   \
+    X(instances_superseded, "connections", "chains closed for a newer connection (P15)")   \
+    X(frames_sent, "frames", "frames handed to a port")                                    \
+    X(frames_dropped, "frames", "frames for a port that was gone or full")                 \
+    X(mesh_blocks, "blocks", "blocks published to other shards")                           \
+    X(mesh_stalls, "turns", "turns in which work waited for another shard or the journal") \
+    X(wakes, "wakes", "other shards woken from sleep")                                     \
+    X(watch_missed, "events", "events that a slow watcher missed")                         \
+    X(effects_held, "effects", "effects that waited for the journal")                      \
     X(open_messages, "messages", "messages open now (a gauge)")
 
-/* tri_node_counter_next walks all counters of one shard: engine's and shard's.  `index` starts at 0;
- * false at the end.  May run on any thread; values are read relaxed. */
+/* tri_node_counter_next walks all counters of one shard: engine's and shard's.  `index` starts at
+ * 0; false at the end.  May run on any thread; values are read relaxed. */
 struct tri_counter_view {
     const char *name;
     const char *unit;

@@ -25,12 +25,12 @@
 #include "shards/shard.h"
 
 /* Watchers that each shard lets in. */
-#define TRI_WATCHERS_MAX 8U
+#define TRI_WATCHERS_MAX    8U
 /* Room for what a frame from another shard may be answered with at once: STATUS or ERROR. */
-#define TRI_REPLY_BYTES_MAX  8192U
-#define TRI_SCRATCH_BYTES    (TRI_FRAME_BYTES_MAX + TRI_FRAME_HEADER_BYTES)
-#define TRI_HOLD_BYTES       (UINT32_C(4) << 20)
-#define TRI_INBOX_DRAIN_MAX  1024U
+#define TRI_REPLY_BYTES_MAX 8192U
+#define TRI_SCRATCH_BYTES   (TRI_FRAME_BYTES_MAX + TRI_FRAME_HEADER_BYTES)
+#define TRI_HOLD_BYTES      (UINT32_C(4) << 20)
+#define TRI_INBOX_DRAIN_MAX 1024U
 
 /* What a shard knows of one chain. */
 struct tri_chain_seat {
@@ -103,8 +103,8 @@ struct tri_shard {
     struct tri_watcher *watchers; /* of all shards */
 
     struct tri_pending pending;
+    tri_port answered; /* whence the last answer of a chain came; what it gets goes back there */
     struct tri_hold hold;
-    struct tri_digest digest;
     struct tri_shard_counters counters;
     struct tri_frame decoded; /* too large for the stack of a turn */
     struct tri_frame encoded;
@@ -123,8 +123,8 @@ struct tri_node {
 /* shard.c */
 
 /* tri_shard_ready carries out what is left of the last step.  True: the engine may be stepped; with
- * `answers` it also knows all that is durable, so that an answer cannot be ahead of it.  False: room or
- * the journal is missing; try again next turn. */
+ * `answers` it also knows all that is durable, so that an answer cannot be ahead of it.  False:
+ * room or the journal is missing; try again next turn. */
 bool tri_shard_ready(struct tri_shard *shard, bool answers);
 /* tri_shard_step steps the engine; tri_shard_ready() said yes, tri_shard_ready() has to follow. */
 enum tri_result tri_shard_step(struct tri_shard *shard, struct tri_event *event);
@@ -140,19 +140,14 @@ bool tri_effects_release(struct tri_shard *shard);
 
 /* intake.c */
 
-/* tri_intake_take gives one frame to the engine: of this shard's own port, or forwarded.  The shard is
- * ready.  Returns TRI_OK or TRI_VIOLATION; the peer has been answered. */
-enum tri_result tri_intake_take(struct tri_shard *shard, tri_port port, const struct tri_peer *peer,
-                                struct tri_key key, struct tri_bytes body,
-                                struct tri_wire_fault *fault);
 /* tri_intake_role tells who sent a record of a STEP lane; tri_intake_forwarded takes it. */
 enum tri_role tri_intake_role(const void *record);
 void tri_intake_forwarded(struct tri_shard *shard, const void *record, uint32_t bytes);
 
 /* seats.c */
 
-/* tri_seats_news tells the registry, the other shards and the engine what is due, as far as there is
- * room.  Returns the number of things told. */
+/* tri_seats_news tells the registry, the other shards and the engine what is due, as far as there
+ * is room.  Returns the number of things told. */
 uint32_t tri_seats_news(struct tri_shard *shard);
 void tri_seats_claim(struct tri_shard *shard, uint32_t from, const struct tri_claim *claim);
 void tri_seats_verdict(struct tri_shard *shard, const struct tri_verdict *verdict);

@@ -175,7 +175,7 @@ def build(build_dir, tests):
     if not files:
         return ""
     relative = sorted(os.path.relpath(name, build_dir) for name in files)
-    made = subprocess.run(["ninja", "-C", build_dir, *relative], stdout=subprocess.PIPE,
+    made = subprocess.run(["ninja", "--quiet", "-C", build_dir, *relative], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", check=False)
     return made.stdout if made.returncode != 0 else ""
 

@@ -388,6 +388,24 @@ ENGINE_TEST(A07_a_refused_rollback_is_incomplete)
     cr_assert_eq(COUNT(rollbacks_incomplete), 1U);
 }
 
+ENGINE_TEST(A07_a_rollback_that_finds_a_full_table_is_sent_again)
+{
+    kit_submit(&kit, "m", TRI_ALL_OR_NOTHING);
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 1);
+    (void)kit_reject(&kit, "m", 0, TRI_PHASE_COMMIT, 1, TRI_ERROR_OPERATOR_REFUSED);
+    (void)kit_reject(&kit, "m", 1, TRI_PHASE_COMMIT, 1, TRI_ERROR_NO_RESERVATION);
+    (void)kit_ok(&kit, "m", 2, TRI_PHASE_COMMIT, 1);
+    kit_undone(&kit, "m", 2, 1);
+    (void)kit_said(&kit);
+    cr_assert_eq(kit_control(&kit, "m", 1, TRI_CONTROL_ROLLBACK, 1, TRI_ACK_FAILED, TRI_ERROR_BUSY),
+                 TRI_STALE);
+    SAID("");
+    kit_pass(&kit, 7500);
+    SAID("ROLLBACK#1>1");
+    kit_undone(&kit, "m", 1, 1);
+    SAID("OUTCOME=4 FAILED:ROLLED_BACK@4");
+}
+
 ENGINE_TEST(A05_all_or_nothing_prepare_failure_sends_no_rollback)
 {
     kit_submit(&kit, "m", TRI_ALL_OR_NOTHING);
@@ -815,6 +833,23 @@ ENGINE_TEST(P14_a_prepare_ok_of_an_attempt_that_is_not_open_is_answered_with_abo
     (void)kit_ok(&kit, "ghost", 2, TRI_PHASE_PREPARE, 9);
     SAID("ABORT#9>chain 2");
     cr_assert_eq(COUNT(strays_aborted), 3U);
+}
+
+ENGINE_TEST(R08_an_abort_that_finds_its_chain_away_is_counted)
+{
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    (void)kit_ok(&kit, "m", 2, TRI_PHASE_PREPARE, 1);
+    kit_chain(&kit, 2, false, false);
+    (void)kit_said(&kit);
+    (void)kit_reject(&kit, "m", 0, TRI_PHASE_PREPARE, 1, TRI_ERROR_OPERATOR_REFUSED);
+    SAID("ABORT#1>01 OUTCOME=2 REJECTED:OPERATOR_REFUSED@2");
+    cr_assert_eq(COUNT(aborts_unsent), 1U);
+    (void)kit_ok(&kit, "m", 2, TRI_PHASE_PREPARE, 1); /* faster than the news that it is back */
+    SAID("ABORT#1>chain 2");
+    cr_assert_eq(COUNT(aborts_unsent), 1U);
+    kit_chain(&kit, 2, true, true);
+    kit_ask(&kit, "m", 2, TRI_ATTEMPT(KIT_EPOCH, 1)); /* a chain that connects asks (P14) */
+    SAID("ABORT#1>chain 2");
 }
 
 ENGINE_TEST(P14_a_question_about_a_reservation_is_answered_with_abort_or_by_going_on)

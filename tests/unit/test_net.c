@@ -30,6 +30,8 @@ struct stand {
     uint32_t opened;
     uint32_t closed;
     int failed;
+    uint32_t ahead_frames;
+    uint64_t ahead_sum;
     uint32_t frames;
     uint32_t sizes[FRAMES_MAX];
     uint64_t sum;  /* over all bodies, by position */
@@ -46,11 +48,10 @@ struct stand {
 static struct stand stand;
 static uint8_t blob[TRI_FRAME_BYTES_MAX + 64];
 
-static void on_opened(void *context, tri_port port, bool is_accepted)
+static void on_opened(void *context, tri_port port)
 {
     struct stand *self = context;
 
-    (void)is_accepted;
     self->opened++;
     self->port = port;
 }
@@ -76,6 +77,20 @@ static enum tri_result on_frame(void *context, tri_port port, const uint8_t *bod
         tri_net_close(self->net, port);
     }
     return TRI_OK;
+}
+
+/* Counts, and looks at every byte: what is announced must be readable. */
+static void on_ahead(void *context, tri_port port, const uint8_t *body, uint32_t bytes)
+{
+    struct stand *self = context;
+    uint32_t sum = 0;
+
+    (void)port;
+    for (uint32_t i = 0; i < bytes; i++) {
+        sum += body[i];
+    }
+    self->ahead_frames++;
+    self->ahead_sum += sum;
 }
 
 static void on_refused(void *context, tri_port port, enum tri_error why)
@@ -111,6 +126,7 @@ static void on_closed(void *context, tri_port port, int failed)
 static const struct tri_net_ops ops = {
     .opened = on_opened,
     .frame = on_frame,
+    .ahead = on_ahead,
     .refused = on_refused,
     .pressure = on_pressure,
     .closed = on_closed,
@@ -256,6 +272,28 @@ Test(net, frames_of_every_size_arrive_whole_and_in_order)
         cr_expect_eq(stand.sizes[index], sizes[index]);
     }
     cr_expect_eq(stand.sum, sum);
+    close_and_stop(descriptor);
+}
+
+Test(net, frames_behind_the_one_at_hand_are_announced_once)
+{
+    uint8_t bytes[10 * 14];
+    uint32_t sum = 0;
+    int descriptor = 0;
+
+    start(4, 1000);
+    descriptor = dial_streaming(65536);
+    for (uint32_t index = 0; index < 10; index++) {
+        uint8_t *at = bytes + (size_t)index * 14;
+
+        memcpy(at, (const uint8_t[4]){0, 0, 0, 10}, 4);
+        memset(at + 4, (int)index, 10);
+        sum += index * 10;
+    }
+    cr_assert_eq(send(descriptor, bytes, sizeof(bytes), MSG_NOSIGNAL), (ssize_t)sizeof(bytes));
+    UNTIL(stand.frames == 10);
+    cr_expect_eq(stand.ahead_frames, 9U); /* all but the first, which nothing preceded */
+    cr_expect_eq(stand.ahead_sum, sum);
     close_and_stop(descriptor);
 }
 
@@ -513,30 +551,39 @@ Test(net, a_paused_connection_is_not_read_until_resumed)
     close_and_stop(descriptor);
 }
 
-Test(net, it_connects_and_tells_when_it_cannot)
+Test(net, after_the_end_of_listening_open_connections_go_on)
 {
-    tri_port near = 0;
-    tri_port nowhere = 0;
-    uint16_t closed_port = 0;
+    struct sockaddr_in address = {.sin_family = AF_INET};
     int descriptor = 0;
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     start(4, 1000);
-    cr_assert_eq(tri_net_connect(stand.net, "127.0.0.1", stand.tcp_port, &near), 0);
-    UNTIL(stand.opened == 2); /* both ends */
-    tri_net_abort(stand.net, near);
-    UNTIL(stand.closed == 2);
-
-    descriptor = dial();
-    UNTIL(stand.opened == 3);
-    closed_port = stand.tcp_port;
+    descriptor = dial_streaming(65536);
     tri_net_listen_end(stand.net);
     turn();
     turn();
-    cr_assert_eq(tri_net_connect(stand.net, "127.0.0.1", closed_port, &nowhere), 0);
-    UNTIL(stand.closed == 3);
-    cr_expect_eq(stand.failed, -ECONNREFUSED);
-    cr_expect_eq(tri_net_connect(stand.net, "localhost", closed_port, &nowhere), -EINVAL);
+    address.sin_port = htons(stand.tcp_port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    cr_expect_eq(connect(late, (struct sockaddr *)(void *)&address, sizeof(address)), -1);
+    cr_expect_eq(errno, ECONNREFUSED);
+    cr_assert_eq(close(late), 0);
+    put_frame(descriptor, 5);
+    UNTIL(stand.frames == 1);
     close_and_stop(descriptor);
+}
+
+Test(net, only_numeric_addresses_are_listened_at)
+{
+    uint16_t port = 0;
+
+    start(4, 1000);
+    tri_net_listen_end(stand.net);
+    for (uint32_t index = 0; index < 5; index++) {
+        turn();
+    }
+    cr_expect_eq(tri_net_listen(stand.net, "localhost", &port), -EINVAL);
+    cr_expect_eq(tri_net_listen(stand.net, "203.0.113.1", &port), -EADDRNOTAVAIL);
+    stop();
 }
 
 Test(net, a_connection_can_be_given_away_in_its_handshake)

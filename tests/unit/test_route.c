@@ -23,7 +23,7 @@ static struct tri_route *route_of(uint8_t fill, uint32_t shards)
     uint8_t secret[TRI_ROUTE_SECRET_BYTES];
 
     memset(secret, fill, sizeof(secret));
-    cr_assert(tri_route_init(&route, secret, shards));
+    tri_route_init(&route, secret, shards);
     return &route;
 }
 
@@ -31,7 +31,9 @@ Test(route, D06_secret_is_stretched_by_sha256_of_label_counter_and_secret)
 {
     /* python3 -c 'import hashlib; print(hashlib.sha256(b"tricast route 1"+bytes([5])+b"\1"*32)
      * .hexdigest())' */
-    static const uint8_t last[] = {0x13, 0x60, 0x74, 0xbd, 0x5f, 0x3a, 0x3e, 0x99, 0xeb, 0x46, 0x41, 0x32, 0x45, 0x6e, 0xe4, 0x7d, 0x2c, 0xfe, 0xc4, 0x44, 0x53, 0x86, 0xbf, 0x1a, 0x8c, 0xc7, 0x08, 0xd6, 0xe5, 0xd5, 0x6d, 0x67};
+    static const uint8_t last[] = {0x13, 0x60, 0x74, 0xbd, 0x5f, 0x3a, 0x3e, 0x99, 0xeb, 0x46, 0x41,
+                                   0x32, 0x45, 0x6e, 0xe4, 0x7d, 0x2c, 0xfe, 0xc4, 0x44, 0x53, 0x86,
+                                   0xbf, 0x1a, 0x8c, 0xc7, 0x08, 0xd6, 0xe5, 0xd5, 0x6d, 0x67};
     const struct tri_route *route = route_of(1, 1);
 
     cr_expect_arr_eq(route->expanded + 160, last, 32);
@@ -39,10 +41,11 @@ Test(route, D06_secret_is_stretched_by_sha256_of_label_counter_and_secret)
 
 Test(route, H02_key_never_changes)
 {
-    struct tri_key key = tri_route_key(route_of(1, 1), text("123e4567-e89b-12d3-a456-426614174000"));
+    struct tri_key key =
+        tri_route_key(route_of(1, 1), text("123e4567-e89b-12d3-a456-426614174000"));
 
-    cr_expect_eq(key.hi, KEY_HI);
-    cr_expect_eq(key.lo, KEY_LO);
+    cr_expect_eq(key.hi, UINT64_C(0x98ac8a23c2dadb61));
+    cr_expect_eq(key.lo, UINT64_C(0x7c787bb3fc4a8a25));
 }
 
 Test(route, D06_another_secret_gives_another_key)
@@ -55,7 +58,7 @@ Test(route, D06_another_secret_gives_another_key)
     for (uint32_t bit = 0; bit < 8 * TRI_ROUTE_SECRET_BYTES; bit++) {
         memset(secret, 1, sizeof(secret));
         secret[bit / 8] ^= (uint8_t)(1U << bit % 8);
-        cr_assert(tri_route_init(&route, secret, 1));
+        tri_route_init(&route, secret, 1);
         second = tri_route_key(&route, text("id"));
         cr_expect_neq(first.hi, second.hi);
         cr_expect_neq(first.lo, second.lo);
@@ -105,16 +108,10 @@ Test(route, R02_content_hash_is_sha256_cut_to_sixteen_bytes)
     /* SHA-256("abc") is a published example. */
     static const uint8_t abc[] = {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea,
                                   0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23};
-    struct tri_digest digest = {0};
     struct tri_hash hash;
 
-    cr_assert(tri_digest_init(&digest));
-    for (uint32_t i = 0; i < 3; i++) { /* the context is used again */
-        hash = tri_digest_content(&digest, (struct tri_bytes){(const uint8_t *)"abc", 3});
-        cr_expect_arr_eq(hash.at, abc, 16);
-        hash = tri_digest_content(&digest, (struct tri_bytes){(const uint8_t *)"abd", 3});
-        cr_expect_neq(hash.at[0], abc[0]);
-    }
-    tri_digest_fini(&digest);
-    tri_digest_fini(&digest);
+    hash = tri_digest_content((struct tri_bytes){(const uint8_t *)"abc", 3});
+    cr_expect_arr_eq(hash.at, abc, 16);
+    hash = tri_digest_content((struct tri_bytes){(const uint8_t *)"abd", 3});
+    cr_expect_neq(hash.at[0], abc[0]);
 }

@@ -232,7 +232,7 @@ Test(shard_pressure, D01_each_lsn_releases_its_own)
         kit_rest(kit);
         cr_assert(kit_take(kit, client));
         cr_expect_eq(kit->frame.ack.type, TRI_ACK_RECEIVED);
-        cr_expect_eq(kit->frame.ack.id.at[8], '0' + i);
+        cr_expect_eq(kit->frame.ack.id.at[8], (char)('0' + i));
     }
     kit_free(kit);
 }
@@ -282,10 +282,149 @@ Test(shard_pressure, full_journal_stops_the_shard_and_keeps_the_order)
     cr_expect_eq(count_words(kit_words(kit, chain_port(kit, 0)), "PREPARE"), 2);
     journal.appends_max = 10;
     kit_rest(kit);
-    /* The text of "c" is not the text that was offered since: the frame of "d" lies in its place. */
     cr_assert(kit_take(kit, chain_port(kit, 0)));
     cr_expect_eq(kit->frame.phase.id.at[0], 'c');
     cr_expect_eq(kit_submit(kit, client, "d", 10), TRI_OK);
+    kit_free(kit);
+}
+
+/* An id of five letters that shard `owner` owns; `number` chooses among many. */
+static const char *id_owned_by(struct kit *kit, uint32_t owner, uint32_t number)
+{
+    static char id[8];
+    uint64_t before = 0;
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        uint64_t after = 0;
+
+        /* A question about it is forwarded, or not, and changes nothing. */
+        (void)snprintf(id, sizeof(id), "%c%04u", (int)('a' + number), i);
+        before = kit_counter_of(kit, owner, "frames");
+        kit->made.type = TRI_FRAME_STATUS_GET;
+        kit->made.status_get = kit_text(id);
+        (void)kit_give(kit, kit_port(0, WATCHER), TRI_ROLE_CLIENT, 0);
+        kit_rest(kit);
+        (void)kit_words(kit, kit_port(0, WATCHER));
+        after = kit_counter_of(kit, owner, "frames");
+        if (after > before) {
+            return id;
+        }
+    }
+    cr_assert_fail("no id found");
+    return NULL;
+}
+
+static void turn(struct kit *kit, uint32_t shard)
+{
+    (void)tri_shard_turn(kit_shard(kit, shard), kit->now_ns, KIT_WALL_MS);
+}
+
+Test(shard_pressure, P14_effect_that_waits_keeps_the_id_of_its_frame)
+{
+    struct kit *kit = kit_new(3);
+    char big[8];
+    char stray[8];
+    char other[8];
+
+    kit->options.mesh_blocks = 1;
+    kit_start(kit);
+    kit_chain_up(kit, kit_port(1, CHAIN), 0, 1);
+    memcpy(big, id_owned_by(kit, 2, 0), 8);
+    memcpy(stray, id_owned_by(kit, 2, 1), 8);
+    memcpy(other, id_owned_by(kit, 2, 2), 8);
+    cr_assert_eq(kit_phase_ack(kit, kit_port(1, CHAIN), 0, stray, TRI_PHASE_PREPARE,
+                               TRI_ATTEMPT(6, 1), TRI_ACK_PHASE_PREPARE_OK),
+                 TRI_OK);
+    turn(kit, 1);
+    /* Shard 2 spends its credit towards shard 1, which takes no turn. */
+    cr_assert_eq(kit_submit(kit, kit_port(2, CLIENT), big, TRI_PAYLOAD_BYTES_MAX), TRI_OK);
+    /* So the ABORT for the stray answer has to wait, and the frame that names it is gone. */
+    turn(kit, 2);
+    turn(kit, 2);
+    cr_expect_eq(tri_shard_deadline_ns(kit_shard(kit, 2)), TRI_NEVER); /* it waits for room */
+    cr_assert_eq(kit_phase_ack(kit, kit_port(1, CHAIN), 0, other, TRI_PHASE_PREPARE,
+                               TRI_ATTEMPT(6, 1), TRI_ACK_PHASE_PREPARE_OK),
+                 TRI_OK);
+    turn(kit, 1);
+    turn(kit, 2);
+    kit_rest(kit);
+    cr_assert(kit_take(kit, kit_port(1, CHAIN)));
+    cr_assert_eq(kit->frame.type, TRI_FRAME_PHASE);
+    cr_assert(kit_take(kit, kit_port(1, CHAIN)));
+    cr_assert_eq(kit->frame.type, TRI_FRAME_CONTROL);
+    cr_expect_eq(memcmp(kit->frame.control.id.at, stray, 5), 0);
+    cr_assert(kit_take(kit, kit_port(1, CHAIN)));
+    cr_expect_eq(memcmp(kit->frame.control.id.at, other, 5), 0);
+    kit_free(kit);
+}
+
+Test(shard_pressure, P14_a_question_is_answered_before_the_news_that_its_chain_is_back)
+{
+    struct kit *kit = kit_new(2);
+
+    kit_start(kit);
+    for (uint32_t owner = 0; owner < 2; owner++) {
+        tri_port port = kit_port(owner, CHAIN);
+        char id[8];
+
+        memcpy(id, id_owned_by(kit, 1 - owner, owner), 8);
+        tri_shard_chain_hello(kit_shard(kit, owner), port, 0, 1 + owner);
+        kit_rest(kit);
+        cr_assert_eq(kit_at(kit, port)->welcomes, 1);
+        kit->made.type = TRI_FRAME_ASK;
+        kit->made.ask = (struct tri_ask){kit_text(id), TRI_ATTEMPT(6, 1), kit_text(kit_chains[0])};
+        cr_assert_eq(kit_give(kit, port, TRI_ROLE_CHAIN, 0), TRI_OK);
+        kit_rest(kit);
+        cr_assert(kit_take(kit, port));
+        cr_assert_eq(kit->frame.type, TRI_FRAME_CONTROL);
+        cr_expect_eq(kit->frame.control.kind, TRI_CONTROL_ABORT);
+        cr_expect_eq(memcmp(kit->frame.control.id.at, id, 5), 0);
+    }
+    kit_free(kit);
+}
+
+Test(shard_pressure, question_from_afar_waits_for_room_for_its_answer)
+{
+    struct kit *kit = kit_new(2);
+    char id[8];
+    char big[8];
+
+    kit->options.mesh_blocks = 1;
+    kit_start(kit);
+    kit_chain_up(kit, kit_port(0, CHAIN), 0, 1);
+    memcpy(id, id_owned_by(kit, 1, 0), 8);
+    memcpy(big, id_owned_by(kit, 1, 1), 8);
+    for (uint32_t i = 0; i < 3; i++) {
+        kit->made.type = TRI_FRAME_STATUS_GET;
+        kit->made.status_get = kit_text(id);
+        cr_assert_eq(kit_give(kit, kit_port(0, CLIENT), TRI_ROLE_CLIENT, 0), TRI_OK);
+    }
+    turn(kit, 0);
+    /* Before shard 1 comes to the questions, one message spends its credit. */
+    cr_assert_eq(kit_submit(kit, kit_port(1, CLIENT), big, TRI_PAYLOAD_BYTES_MAX), TRI_OK);
+    turn(kit, 1);
+    turn(kit, 1);
+    cr_expect_gt(kit_counter_of(kit, 1, "mesh_stalls"), 0);
+    cr_expect_str_eq(kit_words(kit, kit_port(0, CLIENT)), "");
+    kit_rest(kit);
+    cr_expect_str_eq(kit_words(kit, kit_port(0, CLIENT)),
+                     "E:UNKNOWN_MESSAGE E:UNKNOWN_MESSAGE E:UNKNOWN_MESSAGE");
+    kit_free(kit);
+}
+
+Test(shard_pressure, nobody_sleeps_over_a_chain_that_nobody_was_told_of)
+{
+    struct kit *kit = kit_new(2);
+
+    kit_start(kit);
+    for (uint32_t shard = 0; shard < 2; shard++) {
+        cr_assert(tri_shard_sleep(kit_shard(kit, shard)));
+        tri_shard_awake(kit_shard(kit, shard));
+        tri_shard_chain_hello(kit_shard(kit, shard), kit_port(shard, CHAIN), 0, 1 + shard);
+        cr_expect_not(tri_shard_sleep(kit_shard(kit, shard)));
+        kit_rest(kit);
+        cr_expect_eq(kit_at(kit, kit_port(shard, CHAIN))->welcomes, 1);
+    }
     kit_free(kit);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How connections begin: accepted at a listener, or connected from here.
+ * How connections begin: accepted at a listener.
  *
  * One multishot accept gives all connections of a listener.  When the kernel
  * ends it, most often because no descriptor is free, it is begun anew after a
@@ -13,8 +13,6 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "io/clock.h"
 
 #define NET_BACKLOG 1024
 
@@ -155,7 +153,7 @@ static void net_accepted(struct tri_net *net, int descriptor)
     net_add(&net->counters.accepts, 1);
     net_deadline_set(net, connection, net->now_ns + net->options.handshake_ms * TRI_NS_PER_MS);
     net_mark(net, connection);
-    net->ops->opened(net->context, net_port(net, connection), true);
+    net->ops->opened(net->context, net_port(net, connection));
 }
 
 void net_accept_complete(struct tri_net *net, int32_t result, uint32_t flags)
@@ -184,58 +182,4 @@ void net_accept_complete(struct tri_net *net, int32_t result, uint32_t flags)
     } else {
         net_accept_arm(net);
     }
-}
-
-int tri_net_connect(struct tri_net *net, const char *address, uint16_t port, tri_port *opened_port)
-{
-    struct sockaddr_in6 any;
-    socklen_t bytes = net_address(address, port, &any);
-    struct net_connection *connection = NULL;
-    struct io_uring_sqe *request = NULL;
-    int descriptor = -1;
-    int failed = 0;
-
-    if (bytes == 0) {
-        return -EINVAL;
-    }
-    descriptor = socket(any.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (descriptor < 0) {
-        return -errno;
-    }
-    failed = net_socket_options(net, descriptor);
-    if (failed == 0) {
-        connection = net_take(net, descriptor);
-        failed = connection == NULL ? -ENFILE : 0;
-    }
-    if (failed != 0) {
-        (void)close(descriptor);
-        return failed;
-    }
-    connection->state = NET_CONNECTING;
-    connection->is_connecting_side = true;
-    memcpy(&connection->address, &any, bytes);
-    request = tri_loop_request(net->loop);
-    io_uring_prep_connect(request, descriptor, &connection->address.any, bytes);
-    request->user_data = net_user_data(net, connection, NET_KIND_CONNECT);
-    connection->requests++;
-    net_deadline_set(net, connection, tri_clock_now_ns() + NET_CONNECTING_NS);
-    *opened_port = net_port(net, connection);
-    return 0;
-}
-
-void net_connect_complete(struct tri_net *net, struct net_connection *connection, int32_t result)
-{
-    connection->requests--;
-    net_mark(net, connection);
-    if (connection->state != NET_CONNECTING) {
-        return;
-    }
-    if (result != 0) {
-        net_kill(net, connection, result);
-        return;
-    }
-    connection->state = NET_OPEN;
-    net_deadline_set(net, connection, net->now_ns + net->options.handshake_ms * TRI_NS_PER_MS);
-    net_add(&net->counters.connects, 1);
-    net->ops->opened(net->context, net_port(net, connection), false);
 }
