@@ -60,7 +60,7 @@ struct tri_engine_options {
     uint32_t rounds_max;        /* open messages, 1..2^24 */
     uint32_t dedup_entries_max; /* open and remembered messages, rounds_max..2^26 */
     uint32_t body_counts[TRI_ENGINE_BODY_CLASSES]; /* slots per class; 0 = none of that size */
-    uint32_t waiters_max; /* attached clients over all open messages, >= rounds_max */
+    uint32_t waiters_max; /* clients beside the first, over all open messages, 1..2^26 */
     const struct tri_engine_chain *chains;       /* borrowed for the engine's life */
     uint32_t chain_count;                        /* 1..TRI_CHAINS_MAX */
     const struct tri_engine_location *locations; /* borrowed for the engine's life */
@@ -76,12 +76,13 @@ struct tri_engine_options {
 };
 
 enum tri_event_type {
-    TRI_EVENT_SUBMIT,          /* a client submitted a message */
-    TRI_EVENT_PHASE_ACK,       /* a chain answered a phase */
-    TRI_EVENT_CONTROL_ACK,     /* a chain answered ABORT or ROLLBACK */
-    TRI_EVENT_ASK,             /* a chain asks about a reservation (P14) */
-    TRI_EVENT_CHAIN_UP,        /* frames can be sent to a chain */
-    TRI_EVENT_CHAIN_DOWN,      /* frames cannot be sent to a chain */
+    TRI_EVENT_SUBMIT,      /* a client submitted a message */
+    TRI_EVENT_PHASE_ACK,   /* a chain answered a phase */
+    TRI_EVENT_CONTROL_ACK, /* a chain answered ABORT or ROLLBACK */
+    TRI_EVENT_ASK,         /* a chain asks about a reservation (P14) */
+    TRI_EVENT_CHAIN_UP,    /* frames can be sent to a chain */
+    TRI_EVENT_CHAIN_DOWN,  /* frames cannot be sent to a chain; only ABORT still is: pass it on if
+                            * there is a connection, drop it if not */
     TRI_EVENT_JOURNAL_DURABLE, /* every record <= lsn is durable */
     TRI_EVENT_JOURNAL_FAILED,  /* records >= lsn will never be known to be durable (D07) */
     TRI_EVENT_DRAIN,           /* take no new messages, finish the open ones */
@@ -145,7 +146,9 @@ struct tri_target {
     uint8_t tokens[TRI_TOKENS_BYTES_MAX + 1]; /* encoded array (P05) */
 };
 
-/* What an effect needs of a message.  Borrowed until the next step. */
+/* What an effect needs of a message.  Borrowed until the next step; of a message that the engine
+ * does not store (a refused submit, a stray ABORT) there is only the id, and that is the event's.
+ */
 struct tri_round_view {
     struct tri_key key;
     struct tri_hash hash;
@@ -275,7 +278,6 @@ struct tri_effects {
     X(acks_invalid, "answers", "phase answers that do not fit their phase (P04)")                \
     X(commits_unknown, "answers", "COMMITs answered NO_RESERVATION (P13)")                       \
     X(strays_aborted, "answers", "PREPARE_OK or ASK answered with ABORT (P14)")                  \
-    X(aborts_unsent, "frames", "ABORTs not sent: the chain was away, its TTL stands in (A02)")   \
     X(control_acks, "answers", "answers to ABORT and ROLLBACK")                                  \
     X(asks, "frames", "questions about a reservation (P14)")
 

@@ -84,10 +84,13 @@ void tri_act_send(struct tri_engine *engine, struct tri_round *round, enum tri_s
 {
     const struct tri_target *target = round->targets;
     bool is_own = kind == tri_round_frames((enum tri_round_state)round->state);
-    uint64_t up = 0;
+    /* An ABORT is not repeated, so it goes even to a chain that is down: one that only reads slowly
+     * gets it, and one that is gone asks when it is back (P14). */
+    uint64_t up = is_own ? 0 : targets;
     struct tri_effect *effect;
 
-    for (uint64_t rest = targets; rest != 0; rest &= rest - 1) {
+    assert(is_own || kind == TRI_SEND_ABORT);
+    for (uint64_t rest = targets & ~up; rest != 0; rest &= rest - 1) {
         uint32_t bit = (uint32_t)__builtin_ctzll(rest);
 
         if (engine->chains[target[bit].chain].is_up) {
@@ -97,9 +100,6 @@ void tri_act_send(struct tri_engine *engine, struct tri_round *round, enum tri_s
     if (is_own) {
         tri_resend_mark_unsent(engine, round, targets & ~up);
         tri_resend_clear_unsent(engine, round, up);
-    } else {
-        assert(kind == TRI_SEND_ABORT);
-        engine->counters.aborts_unsent += tri_round_count(targets & ~up);
     }
     if (up == 0) {
         return;

@@ -200,21 +200,11 @@ static bool effects_carry_one(struct tri_shard *shard, const struct tri_effect *
     return is_done;
 }
 
-/* An effect may name a message by the text of the event; what has to wait keeps that text itself.
- */
-static void effects_own_ids(struct tri_pending *pending)
+/* A message that the engine does not store is named by the text of the event.  Such an effect never
+ * has to wait: it answers the port that the event came from, and room for that was made sure of. */
+static bool effects_may_wait(const struct tri_effect *effect)
 {
-    if (pending->is_own) {
-        return;
-    }
-    for (uint32_t i = pending->next; i < pending->effects.count; i++) {
-        struct tri_text *id = &pending->effects.at[i].round.id;
-
-        assert(id->bytes <= TRI_ID_BYTES_MAX);
-        memcpy(pending->ids[i], id->at, id->bytes);
-        id->at = pending->ids[i];
-    }
-    pending->is_own = true;
+    return effect->type == TRI_EFFECT_APPEND || effect->round.canonical.at != NULL;
 }
 
 bool tri_effects_carry_out(struct tri_shard *shard)
@@ -223,7 +213,7 @@ bool tri_effects_carry_out(struct tri_shard *shard)
 
     while (pending->next < pending->effects.count) {
         if (!effects_carry_one(shard, &pending->effects.at[pending->next])) {
-            effects_own_ids(pending);
+            assert(effects_may_wait(&pending->effects.at[pending->next]));
             shard->is_blocked = true;
             return false;
         }

@@ -57,7 +57,6 @@ enum tri_result tri_shard_step(struct tri_shard *shard, struct tri_event *event)
     event->wall_ms = shard->wall_ms;
     pending->next = 0;
     pending->targets_done = 0;
-    pending->is_own = false;
     return tri_engine_step(shard->engine, event, &pending->effects);
 }
 

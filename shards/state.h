@@ -57,9 +57,7 @@ struct tri_watcher {
 struct tri_pending {
     uint32_t next;         /* the first effect that is not done */
     uint64_t targets_done; /* of this effect, a SEND: targets that have their frame */
-    bool is_own;           /* the ids of all effects lie in `ids` */
     struct tri_effects effects;
-    char ids[TRI_EFFECTS_MAX][TRI_ID_BYTES_MAX];
 };
 
 struct tri_node;

@@ -143,9 +143,10 @@ class Connection:
     def is_closed(self, timeout_s=5.0):
         """True if the server closes without a further frame."""
         try:
-            return self.receive(timeout_s) is None and False
+            self.receive(timeout_s)
         except Closed:
             return True
+        return False
 
     def close(self):
         self.socket.close()
