@@ -179,8 +179,13 @@ enum tri_result tri_participant_step(struct tri_participant *participant,
                                      const struct tri_participant_event *event,
                                      struct tri_participant_effects *effects);
 
-/* tri_participant_prefetch brings the place of `key` into the cache; call it some events ahead. */
+/* Two steps that bring what an event of `key` will need into the cache: first the place of the key,
+ * some events ahead; then, when that has arrived, what is remembered of the message.  The second
+ * returns the entry that LEDGER effects will name, UINT32_MAX if nothing is remembered; it may be
+ * another message's. */
 void tri_participant_prefetch(const struct tri_participant *participant, struct tri_key key);
+uint32_t tri_participant_prefetch_entry(const struct tri_participant *participant,
+                                        struct tri_key key);
 
 /* When TICK is due next, monotonic; 0 = at once, TRI_NEVER = no timer. */
 uint64_t tri_participant_deadline_ns(const struct tri_participant *participant);

@@ -121,6 +121,21 @@ void tri_participant_prefetch(const struct tri_participant *participant, struct 
     __builtin_prefetch(&participant->slots[(uint32_t)key.lo & participant->slot_mask]);
 }
 
+uint32_t tri_participant_prefetch_entry(const struct tri_participant *participant,
+                                        struct tri_key key)
+{
+    uint64_t word = participant->slots[(uint32_t)key.lo & participant->slot_mask];
+    uint32_t index = (uint32_t)word - 1;
+
+    if (word == 0) {
+        return UINT32_MAX;
+    }
+    for (size_t at = 0; at < sizeof(struct tri_participant_entry); at += TRI_CACHE_LINE) {
+        __builtin_prefetch((const uint8_t *)&participant->entries[index] + at);
+    }
+    return index;
+}
+
 uint32_t tri_participant_find(const struct tri_participant *participant, struct tri_key key)
 {
     uint32_t at = (uint32_t)key.lo & participant->slot_mask;

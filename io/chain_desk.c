@@ -404,14 +404,27 @@ enum tri_result tri_desk_frame(struct tri_desk *desk, struct tri_bytes body, uin
     return TRI_OK;
 }
 
-void tri_desk_prefetch(const struct tri_desk *desk, struct tri_bytes body)
+struct tri_key tri_desk_prefetch(const struct tri_desk *desk, struct tri_bytes body)
 {
+    struct tri_key key = {0, 0};
     struct tri_wire_fault fault;
     enum tri_frame_type type;
     struct tri_text id;
 
     if (tri_wire_peek(body.at, body.bytes, &type, &id, &fault) == TRI_OK && id.bytes > 0U) {
-        tri_participant_prefetch(desk->participant, tri_route_key(&desk->route, id));
+        key = tri_route_key(&desk->route, id);
+        tri_participant_prefetch(desk->participant, key);
+    }
+    return key;
+}
+
+void tri_desk_prefetch_entry(const struct tri_desk *desk, struct tri_key key)
+{
+    uint32_t entry = tri_participant_prefetch_entry(desk->participant, key);
+
+    if (entry < desk->files.count) {
+        __builtin_prefetch(&desk->files.at[entry]);
+        __builtin_prefetch((const uint8_t *)&desk->files.at[entry] + TRI_CACHE_LINE);
     }
 }
 

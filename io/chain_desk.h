@@ -63,9 +63,10 @@ enum tri_result tri_desk_frame(struct tri_desk *desk, struct tri_bytes body, uin
                                uint64_t wall_ms, struct tri_writer *out,
                                struct tri_wire_fault *fault);
 
-/* tri_desk_prefetch brings what a frame will need into the cache; call it some frames ahead.  Bytes
- * that are no frame do no harm. */
-void tri_desk_prefetch(const struct tri_desk *desk, struct tri_bytes body);
+/* Two steps that bring what a frame will need into the cache, some frames ahead; the first returns
+ * the key that the second takes.  Bytes that are no frame do no harm. */
+struct tri_key tri_desk_prefetch(const struct tri_desk *desk, struct tri_bytes body);
+void tri_desk_prefetch_entry(const struct tri_desk *desk, struct tri_key key);
 
 /* tri_desk_welcome tells that a coordinator of this epoch welcomed the chain (P14). */
 void tri_desk_welcome(struct tri_desk *desk, uint32_t epoch, uint64_t now_ns, uint64_t wall_ms,

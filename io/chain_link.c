@@ -17,7 +17,7 @@
 #define LINK_BACKOFF_MS_MAX 2000U
 #define LINK_GREETING_MS    5000U
 
-#define LINK_AHEAD 8U
+#define LINK_AHEAD 16U
 
 /* Room for the answers of the frames looked at together, and for the end of the batch. */
 #define LINK_ROOM_BYTES ((LINK_AHEAD + 1U) * TRI_DESK_OUT_BYTES)
@@ -147,16 +147,20 @@ static enum tri_result link_collect(struct tri_link *link, const struct tri_desk
                                     struct tri_bytes bodies[LINK_AHEAD], uint32_t *count,
                                     struct tri_wire_fault *fault)
 {
+    struct tri_key keys[LINK_AHEAD];
     enum tri_result result = TRI_OK;
 
     *count = 0;
     while (*count < LINK_AHEAD &&
            (result = tri_line_next(&link->line, &bodies[*count], fault)) == TRI_OK) {
-        tri_desk_prefetch(desk, bodies[*count]);
+        keys[*count] = tri_desk_prefetch(desk, bodies[*count]);
         (*count)++;
         if (bodies[*count - 1U].at == link->line.straddle) {
             break;
         }
+    }
+    for (uint32_t i = 0; i < *count; i++) {
+        tri_desk_prefetch_entry(desk, keys[i]);
     }
     return result;
 }

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -80,7 +79,8 @@ class Tap:
             try:
                 story()
             except Exception as error:  # pylint: disable=broad-except
-                self.ok(False, f"{story.__name__}: {type(error).__name__} {error}".replace("\n", " "))
+                what = f"{story.__name__}: {type(error).__name__} {error}"
+                self.ok(False, what.replace("\n", " "))
         print(f"1..{self.count}")
         return 1 if self.failures or not self.count else 0
 
@@ -195,7 +195,7 @@ class Server:
             if all(now[name] - before[name] == grown for name, grown in least.items()):
                 return True
             if time.monotonic() > end:
-                print("# grown:", {name: now[name] - before[name] for name in least}, file=sys.stdout)
+                print("# grown:", {name: now[name] - before[name] for name in least})
                 return False
             time.sleep(0.02)
 

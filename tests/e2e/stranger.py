@@ -44,7 +44,8 @@ CODES = {
     "WRONG_ROLE": 42, "AUTHENTICATION_FAILED": 43, "VERSION_NOT_SUPPORTED": 44,
     "FIELD_OUT_OF_RANGE": 45, "PHASE_MISMATCH": 46, "TERMINAL_ACK_FOR_PHASE": 47,
     "NOT_YOUR_CHAIN": 48, "LOCATION_UNKNOWN": 49, "TARGET_NOT_IN_LOCATION": 50,
-    "TOO_MANY_TARGETS": 51, "LOCK_TTL_TOO_SHORT": 52, "ATTEMPT_ENDED": 53, "ALREADY_APPLIED": 54, "ROLLBACK_FENCED": 55, "ROLLED_BACK": 57,
+    "TOO_MANY_TARGETS": 51, "LOCK_TTL_TOO_SHORT": 52,
+    "ATTEMPT_ENDED": 53, "ALREADY_APPLIED": 54, "ROLLBACK_FENCED": 55, "ROLLED_BACK": 57,
     "UNKNOWN_ASSET": 59, "BAD_PAYLOAD": 60, "NO_ANSWER": 61, "INSTANCE_SUPERSEDED": 62,
     "SHUTTING_DOWN": 63, "UNKNOWN_MESSAGE": 66, "OPERATOR_REFUSED": 69, "HANDSHAKE_EXPECTED": 71,
     "NOT_ALLOWED": 72, "HANDSHAKE_TIMEOUT": 74,
@@ -171,7 +172,8 @@ class Connection:
         if frame is None or frame[0] != WELCOME:
             raise Broken(f"no WELCOME: {frame}")
         expected = b"" if not secret else hmac.digest(
-            secret, b"tricast welcome\0" + hello[5] + server_nonce + run(frame[1:5]), hashlib.sha256)
+            secret, b"tricast welcome\0" + hello[5] + server_nonce + run(frame[1:5]),
+            hashlib.sha256)
         if not hmac.compare_digest(expected, frame[5]):
             raise Broken("the server does not know the secret")
         self.welcome = frame
@@ -432,8 +434,8 @@ class Chain:
         if record is not None:
             if record.content not in (content, NO_HASH):
                 return self.phase_reject(frame, "DUPLICATE_ID_MISMATCH")
-            if attempt <= record.ended or (record.attempt is not None and attempt < record.attempt and
-                                           not record.is_applied):
+            is_earlier = record.attempt is not None and attempt < record.attempt
+            if attempt <= record.ended or (is_earlier and not record.is_applied):
                 return self.phase_reject(frame, "ATTEMPT_ENDED")
             if key in record.answers:
                 return record.answers[key]

@@ -58,8 +58,9 @@ def undisturbed(name):
     result = st.submit(client, f"good {messages}", [A, B], [asset], b"", st.ALL_OR_NOTHING)
     took_s = time.monotonic() - begin
     ok(result.kinds == [st.RECEIVED, "NOTICE", st.PROCESSED] and
-       all(chain.effects[asset] == [f"good {messages}"] and not chain.errors for chain in chains) and
-       took_s < 2, f"after {name} other connections go on as before", result.frames, took_s)
+       all(chain.effects[asset] == [f"good {messages}"] for chain in chains) and
+       all(not chain.errors for chain in chains) and took_s < 5,
+       f"after {name} other connections go on as before", result.frames, took_s)
 
 
 def answer_to(connection):
@@ -71,7 +72,7 @@ def answer_to(connection):
 
 
 def answer_of(connection):
-    """(code by name, whether the connection is closed behind it); the code is None without ERROR."""
+    """(code by name, None without ERROR; whether the connection is closed behind it)"""
     try:
         frame = answer_to(connection)
     except st.Closed:
@@ -260,7 +261,8 @@ def story_counts():
         for name, head in huge.items():
             body = b"\xdc\x00\x13" + b"".join(head if i == index else st.pack(value)
                                              for i, value in enumerate(good))
-            cases.append((f"element {index} a huge {name}", st.frame_bytes(body), "MALFORMED_FRAME"))
+            cases.append((f"element {index} a huge {name}", st.frame_bytes(body),
+                          "MALFORMED_FRAME"))
     cases.append(("4 billion elements", st.frame_bytes(b"\xdd\xff\xff\xff\xff\x10"),
                   "MALFORMED_FRAME"))
     cases.append(("a map", st.frame_bytes(b"\x81\x10\x01"), "MALFORMED_FRAME"))
@@ -276,8 +278,8 @@ def story_types():
         cases = []
         for index in range(1, len(good)):
             for other in others:
-                if type(other) is type(good[index]) or isinstance(good[index], list) and isinstance(
-                        other, list) or (name == "SUBMIT" and index > 16 and other in (None, [[[1]]])):
+                is_optional = name == "SUBMIT" and index > 16 and other in (None, [[[1]]])
+                if type(other) is type(good[index]) or is_optional:
                     continue
                 values = [*good[:index], other, *good[index + 1:]]
                 cases.append((f"element {index} is {other!r}", frame(values), "MALFORMED_FRAME"))
@@ -310,7 +312,8 @@ def story_roles():
                st.CHAIN: {st.PHASE_ACK, st.CONTROL_ACK, st.ASK}}
     before = house.stats()
     sent = 0
-    for role, name in ((st.CLIENT, "a client"), (st.OPERATOR, "an operator"), (st.CHAIN, "a chain")):
+    for role, name in ((st.CLIENT, "a client"), (st.OPERATOR, "an operator"),
+                       (st.CHAIN, "a chain")):
         cases = [(f"frame {kind}", frame([kind, *values]), "WRONG_ROLE")
                  for kind, values in everything.items() if kind not in allowed[role]]
         sent += len(cases)
@@ -318,7 +321,8 @@ def story_roles():
     ok(house.counted(before, wrong_roles=sent), "wrong roles have a counter of their own")
     operator = connect(st.OPERATOR)
     operator.send_body(b"\x91\x17\x00")
-    ok(answer_of(operator) == ("MALFORMED_FRAME", True), "STATS_GET with a byte behind it is refused")
+    ok(answer_of(operator) == ("MALFORMED_FRAME", True),
+       "STATS_GET with a byte behind it is refused")
     operator.close()
     unknown = [(f"type {kind}", frame([kind, "id"]), "UNKNOWN_FRAME")
                for kind in (0, 5, 15, 27, 31, 37, 127, 128, 65536, 2**32 - 1)]
@@ -346,7 +350,8 @@ def story_answers():
              for kind in range(4) for which in range(3)]
     before = house.stats()
     batch("terminal ackTypes for a phase", st.CHAIN, cases)
-    ok(house.counted(before, terminal_phase_acks=len(cases)), "P04: they have a counter of their own")
+    ok(house.counted(before, terminal_phase_acks=len(cases)),
+       "P04: they have a counter of their own")
     cases = [("PREPARE_OK in another name", ack(st.PREPARE_OK, 0, chain=A, tokens=["t"]),
               "NOT_YOUR_CHAIN"),
              ("PHASE_REJECT in another name", ack(st.PHASE_REJECT, 0, chain=B, error=34),
@@ -367,7 +372,8 @@ def story_answers():
              ("PHASE_REJECT without a code", ack(st.PHASE_REJECT, 0), "NOT_ALLOWED"),
              ("PHASE_REJECT of what is applied", ack(st.PHASE_REJECT, 0, error=34, applied=True),
               "NOT_ALLOWED"),
-             ("an OK with retryAfterMs", ack(st.PREPARE_OK, 0, tokens=["t"], retry=1), "NOT_ALLOWED"),
+             ("an OK with retryAfterMs", ack(st.PREPARE_OK, 0, tokens=["t"], retry=1),
+              "NOT_ALLOWED"),
              ("STALE with retryAfterMs", ack(st.PHASE_REJECT, 0, error=37, retry=1), "NOT_ALLOWED"),
              ("an unknown code", ack(st.PHASE_REJECT, 0, error=20), "FIELD_OUT_OF_RANGE"),
              ("attempt [0, 1]", ack(st.COMMIT_OK, 1, attempt=(0, 1)), "FIELD_OUT_OF_RANGE"),
@@ -409,11 +415,13 @@ def story_submits():
              ("EXECUTE of REGULATORY_ACTION", changed(14, 1), "NOT_ALLOWED")]
     batch("SUBMITs out of range", st.CLIENT, cases)
     cases = [("an asset that no entry names", {"assets": ["gold"]}, "LOCATION_UNKNOWN"),
-             ("one known and one unknown asset", {"assets": ["bond-1", "gold"]}, "LOCATION_UNKNOWN"),
+             ("one known and one unknown asset", {"assets": ["bond-1", "gold"]},
+              "LOCATION_UNKNOWN"),
              ("a chain that is not configured", {"targets": ["eip155:404"]}, "CHAIN_NOT_SUPPORTED"),
              ("a target where the asset does not live", {"targets": [A, ODD]},
               "TARGET_NOT_IN_LOCATION"),
-             ("assets on 66 chains", {"assets": ["wide-1", "wide-2"], "targets": [A]}, "TOO_MANY_TARGETS"),
+             ("assets on 66 chains", {"assets": ["wide-1", "wide-2"], "targets": [A]},
+              "TOO_MANY_TARGETS"),
              ("a timestamp ahead", {"timestamp": now_ms + 3600000}, "TIMESTAMP_AHEAD"),
              ("a timestamp too old", {"timestamp": now_ms - 90000000}, "STALE"),
              ("a timeout above its maximum", {"timeouts": [0, 2**32 - 1, 0]}, "FIELD_OUT_OF_RANGE"),
@@ -446,7 +454,8 @@ def story_handshake():
     before = house.stats()
     firsts = [frame(st.submit_frame("early", [A, B], ["bond-1"])), frame([st.STATUS_GET, "early"]),
               frame([st.WATCH]), frame([st.ASK, "early", [1, 1], ODD]),
-              frame([st.WELCOME, 1, 0, 1, 81920, b""]), frame([st.CHALLENGE, st.VERSION, bytes(32)])]
+              frame([st.WELCOME, 1, 0, 1, 81920, b""]),
+              frame([st.CHALLENGE, st.VERSION, bytes(32)])]
     for data in firsts:
         connection = st.Connection(house.port)
         connection.challenge()
@@ -457,7 +466,8 @@ def story_handshake():
     connection = st.Connection(house.port)
     connection.challenge()
     connection.send_raw(struct.pack(">I", 513))
-    ok(answer_of(connection) == ("FRAME_TOO_LONG", True), "a first frame of 513 bytes: FRAME_TOO_LONG")
+    ok(answer_of(connection) == ("FRAME_TOO_LONG", True),
+       "a first frame of 513 bytes: FRAME_TOO_LONG")
     before = house.stats()
     begin = time.monotonic()
     silent = st.Connection(house.port)

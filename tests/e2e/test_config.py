@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Broken configurations and command lines of tricastd: one line that says what and where, exit 2."""
+"""Broken configurations and command lines of tricastd: one line of what and where, exit 2."""
 
 import os
 import sys
@@ -65,9 +65,11 @@ def story_config():
         lines = trouble.splitlines()
         place = f"FILE:{line_of(broken, part)}: " if part else "FILE:"
         ok(exit_code == 2 and len(lines) == 1 and lines[0].startswith(place) and key in lines[0] and
-           not told, f"{new.strip()}: exit 2 and file:line:key", exit_code, trouble, f"wanted {place}")
+           not told, f"{new.strip()}: exit 2 and file:line:key", exit_code, trouble,
+           f"wanted {place}")
     for what, broken in (("an empty file", ""), ("no YAML", "shards: [1, 2"), ("a list", "- 1\n"),
-                         ("a tab", "listen:\n\tport: 1\n"), ("two documents", text + "---\n" + text),
+                         ("a tab", "listen:\n\tport: 1\n"),
+                         ("two documents", text + "---\n" + text),
                          ("an alias", text.replace("shards: 2", "shards: &a 2", 1) + "x: *a\n"),
                          ("a byte that is not UTF-8", text.encode() + b"# \xff\xfe\n\xff: 1\n"),
                          ("a zero byte", text.encode() + b"\0"), ("no chains", "dataDir: d\n")):

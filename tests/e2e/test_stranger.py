@@ -24,7 +24,8 @@ ok = tap.ok
 A, B, C = "eip155:8453", "eip155:42161", "eip155:10"
 REAL_1, REAL_2, SOLO = "eip155:137", "eip155:100", "solana:solo_-9"
 SECRETS = {chain: f"secret-of-chain-{chain}" for chain in (A, B, C, REAL_1, REAL_2, SOLO)}
-LOCATIONS = {"bond-*": [A, B, C], "mixed-*": [A, REAL_1, REAL_2], "solo-*": [SOLO], "pair-*": [A, B]}
+LOCATIONS = {"bond-*": [A, B, C], "mixed-*": [A, REAL_1, REAL_2], "solo-*": [SOLO],
+             "pair-*": [A, B]}
 ALL = (A, B, C)
 
 house = None
@@ -106,7 +107,8 @@ def story_all_or_nothing():
        "A04 H02: STATUS shows declared and effective scope, and the map's version", told)
     result = st.submit(client, "a2", [A, B], ["pair-1"], payload("pair-1"), st.BEST_EFFORT,
                        priority=st.CRITICAL)
-    ok(result.last[2] == st.PROCESSED and chains[A].steps("a2") == ["PREPARE", "COMMIT", "FINALIZE"],
+    ok(result.last[2] == st.PROCESSED and
+       chains[A].steps("a2") == ["PREPARE", "COMMIT", "FINALIZE"],
        "A10: CRITICAL forces ALL_OR_NOTHING", result.frames)
     told = st.status(client, "a2")
     ok(told[8:10] == [st.BEST_EFFORT, st.ALL_OR_NOTHING], "A10: both are shown", told)
@@ -134,7 +136,8 @@ def story_refused_at_prepare():
     ok(wait_until(lambda: all(trail[-1:] == ["ABORT"] for trail in steps("p1"))) and
        all("COMMIT" not in trail for trail in steps("p1")),
        "A05 P14: ABORT goes to every target", steps("p1"))
-    ok(effects("bond-4") == [[]] * 3 and are_free("bond-4"), "no chain changed, nothing is reserved")
+    ok(effects("bond-4") == [[]] * 3 and are_free("bond-4"),
+       "no chain changed, nothing is reserved")
     chains[C].refuse = lambda step, ident: 0
 
 
@@ -144,8 +147,8 @@ def story_refused_at_commit():
     ok(result.kinds == [st.RECEIVED, st.FAILED] and result.code == code("ROLLED_BACK"),
        "A06: a refusal at COMMIT fails the message", result.frames)
     ok(result.targets[A][0] == result.targets[B][0] == st.UNDONE and
-       result.targets[C] == (st.REFUSED, code("OPERATOR_REFUSED")), "the rows say what became of each",
-       result.targets)
+       result.targets[C] == (st.REFUSED, code("OPERATOR_REFUSED")),
+       "the rows say what became of each", result.targets)
     ok(steps("c1") == [["PREPARE", "COMMIT", "ROLLBACK"]] * 2 + [["PREPARE", "COMMIT", "ABORT"]],
        "A06: ROLLBACK to those that applied, ABORT to the other", steps("c1"))
     rollback = chains[A].seen[-1]
@@ -270,7 +273,8 @@ def refused_with(role, identity, secret, instance=0):
 def story_identity():
     before = house.stats()
     for role, name, instance, what in (
-            (st.CLIENT, "submitter", 0, "a client's"), (st.OPERATOR, "operator", 0, "an operator's"),
+            (st.CLIENT, "submitter", 0, "a client's"),
+            (st.OPERATOR, "operator", 0, "an operator's"),
             (st.CHAIN, A, 99, "a chain's")):
         ok(refused_with(role, name, b"a wrong secret, too", instance) ==
            code("AUTHENTICATION_FAILED"), f"{what} wrong secret: AUTHENTICATION_FAILED, closed")
@@ -316,7 +320,8 @@ def story_foreign_answers():
                                 timeouts=[3000, 0, 0]))
     st.wait_result(client, "f1")
     epoch = link.welcome[1]
-    for frame in ([st.PHASE_ACK, "f1", st.PHASE_REJECT, 0, [epoch, 1], A, code("BUSY"), False, [], 0],
+    for frame in ([st.PHASE_ACK, "f1", st.PHASE_REJECT, 0, [epoch, 1], A, code("BUSY"), False, [],
+                   0],
                   [st.CONTROL_ACK, "f1", st.PROCESSED, st.ABORT, [epoch, 1], A, 0],
                   [st.ASK, "f1", [epoch, 1], A]):
         link.send(frame)
