@@ -14,6 +14,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,7 +31,6 @@
 #include "io/client.h"
 
 #define IN_FLIGHT     1024U
-#define ASSET_OF_WAIT 4095U /* while the chains are awaited */
 #define ASSETS        4095U /* more than in flight, so that no message waits for another's asset */
 #define ASSET_OF_WAIT 4095U /* while the chains are awaited */
 #define CHAINS        3U
@@ -104,13 +104,14 @@ static uint16_t stage_port(const char *path)
 {
     for (uint32_t i = 0; i < 1000; i++) {
         FILE *file = fopen(path, "re");
-        unsigned port = 0;
+        char text[16] = "";
 
         if (file != NULL) {
-            int got = fscanf(file, "%u", &port);
+            unsigned long port =
+                fgets(text, sizeof(text), file) == NULL ? 0 : strtoul(text, NULL, 10);
 
             (void)fclose(file);
-            if (got == 1 && port > 0 && port < 65536) {
+            if (port > 0 && port < 65536) {
                 return (uint16_t)port;
             }
         }
@@ -363,10 +364,16 @@ static bool stage_start(struct stage *stage, const struct bench_run *run)
     return stage_chains(stage, run, port) && stage_wait(stage);
 }
 
+static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where)
+{
+    (void)about;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 static void stage_stop(struct stage *stage)
 {
-    char command[128];
-
     tri_client_close(&stage->client);
     for (uint32_t i = 0; i < CHAINS; i++) {
         if (stage->chains[i] > 0) {
@@ -378,8 +385,8 @@ static void stage_stop(struct stage *stage)
         (void)kill(stage->server, SIGKILL);
         (void)waitpid(stage->server, NULL, 0);
     }
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", stage->directory);
-    if (stage->directory[0] != '\0' && system(command) != 0) {
+    if (stage->directory[0] != '\0' &&
+        nftw(stage->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0) {
         (void)fprintf(stderr, "tricast-bench: %s is left behind\n", stage->directory);
     }
 }

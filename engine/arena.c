@@ -196,22 +196,3 @@ uint32_t tri_arena_free_count(const struct tri_arena *arena, uint32_t class_inde
     assert(class_index < arena->class_count);
     return arena->classes[class_index].free_count;
 }
-
-uint32_t tri_arena_slot_count(const struct tri_arena *arena, uint32_t class_index)
-{
-    assert(class_index < arena->class_count);
-    return arena->classes[class_index].slot_count;
-}
-
-uint32_t tri_arena_bytes_max(const struct tri_arena *arena)
-{
-    uint32_t i = arena->class_count;
-
-    while (i-- > 0) {
-        if (arena->classes[i].slot_count > 0) {
-            return arena->classes[i].slot_bytes;
-        }
-    }
-    assert(false); /* the options gave at least one slot */
-    return 0;
-}

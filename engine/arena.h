@@ -43,8 +43,8 @@ struct tri_arena *tri_arena_init(void *memory, const struct tri_arena_options *o
  * handle  out; names the slot.  Written on TRI_OK only.
  *
  * Returns TRI_OK, or TRI_FULL if no slot that is large enough is free: refuse the work (BUSY). More
- * than tri_arena_bytes_max() bytes are always TRI_FULL.  The contents of the slot are undefined.
- * Cost: O(classes).
+ * than the largest class with slots holds is always TRI_FULL.  The contents of the slot are
+ * undefined.  Cost: O(classes).
  */
 enum tri_result tri_arena_take(struct tri_arena *arena, uint32_t bytes, uint32_t *handle);
 
@@ -64,11 +64,7 @@ static inline uint32_t tri_arena_class(uint32_t handle)
 /* The bytes that a slot of this class holds. */
 uint32_t tri_arena_class_bytes(const struct tri_arena *arena, uint32_t class_index);
 
-/* The free slots of a class now, and all that it has. */
+/* The free slots of a class now. */
 uint32_t tri_arena_free_count(const struct tri_arena *arena, uint32_t class_index);
-uint32_t tri_arena_slot_count(const struct tri_arena *arena, uint32_t class_index);
-
-/* The size of the largest class that has any slots. */
-uint32_t tri_arena_bytes_max(const struct tri_arena *arena);
 
 #endif

@@ -404,8 +404,3 @@ bool tri_deadlines_pop(struct tri_deadlines *deadlines, uint64_t now_ns, uint32_
     deadlines->count--;
     return true;
 }
-
-uint32_t tri_deadlines_count(const struct tri_deadlines *deadlines)
-{
-    return deadlines->count;
-}

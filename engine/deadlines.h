@@ -84,7 +84,4 @@ uint64_t tri_deadlines_next_ns(const struct tri_deadlines *deadlines);
  */
 bool tri_deadlines_pop(struct tri_deadlines *deadlines, uint64_t now_ns, uint32_t *index);
 
-/* The number of armed nodes. */
-uint32_t tri_deadlines_count(const struct tri_deadlines *deadlines);
-
 #endif

@@ -168,11 +168,6 @@ uint32_t tri_dedup_count(const struct tri_dedup *dedup)
     return dedup->count;
 }
 
-uint32_t tri_dedup_capacity(const struct tri_dedup *dedup)
-{
-    return dedup->entries_max;
-}
-
 uint32_t tri_dedup_bucket_count(const struct tri_dedup *dedup)
 {
     return dedup->mask + 1;

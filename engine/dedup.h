@@ -90,9 +90,8 @@ void tri_dedup_remove(struct tri_dedup *dedup, struct tri_key key);
  */
 uint32_t tri_dedup_sweep(struct tri_dedup *dedup, uint32_t now_s, uint32_t buckets);
 
-/* Entries now, the most there can be, and the places that one round of sweeping looks at. */
+/* Entries now, and the places that one round of sweeping looks at. */
 uint32_t tri_dedup_count(const struct tri_dedup *dedup);
-uint32_t tri_dedup_capacity(const struct tri_dedup *dedup);
 uint32_t tri_dedup_bucket_count(const struct tri_dedup *dedup);
 
 #endif

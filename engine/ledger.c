@@ -331,11 +331,6 @@ bool tri_ledger_next(const struct tri_ledger *ledger, uint32_t *cursor, struct t
     return true;
 }
 
-uint32_t tri_ledger_count(const struct tri_ledger *ledger)
-{
-    return ledger->count;
-}
-
 const char *tri_lock_state_name(enum tri_lock_state state)
 {
     static const char *const names[TRI_LOCK_STATE_COUNT] = {

@@ -99,7 +99,6 @@ bool tri_ledger_find(const struct tri_ledger *ledger, uint64_t hash, struct tri_
                      struct tri_asset_view *view);
 bool tri_ledger_next(const struct tri_ledger *ledger, uint32_t *cursor,
                      struct tri_asset_view *view);
-uint32_t tri_ledger_count(const struct tri_ledger *ledger);
 
 /* Names of S01; `*_parse` return false for an unknown name. */
 const char *tri_lock_state_name(enum tri_lock_state state);

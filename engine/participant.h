@@ -97,7 +97,8 @@ struct tri_participant_entry {
     char id[TRI_ID_BYTES_MAX];
 };
 static_assert(TRI_ERROR_VALUE_MAX <= UINT8_MAX, "an entry keeps a code in one byte");
-static_assert(sizeof(struct tri_participant_entry) == 3 * TRI_CACHE_LINE, "three lines an entry");
+static_assert(sizeof(struct tri_participant_entry) == (size_t)3 * TRI_CACHE_LINE,
+              "three lines an entry");
 static_assert(offsetof(struct tri_participant_entry, lsn) == TRI_CACHE_LINE,
               "what every step reads lies in the first line");
 

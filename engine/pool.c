@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Beside each slot stand its generation and its link in the stack of free
- * slots.  The generation is odd while the slot is taken and even while it is
- * free, so it alone tells whether a handle still names what it named.  Slots
- * from `fresh` on were never taken and are not linked; init does not touch
- * them.
+ * Beside the slots stand their links in the stack of free slots.  Slots from
+ * `fresh` on were never taken and are not linked; init does not touch them.
  *
  * Two levels of bits find the taken slots: a bit per slot, and a bit per word of
  * those that is not zero.
  *
- *   header | meta of each slot | words | summary | (64) slots
+ *   header | words | summary | link of each slot | (64) slots
  */
 #include "engine/pool.h"
 
@@ -18,16 +15,11 @@
 #define SLOT_ALIGN     8U
 #define SLOT_BYTES_MAX (UINT32_C(1) << 20)
 
-struct slot_meta {
-    uint32_t generation;
-    uint32_t free_next;
-};
-
 struct tri_pool {
     unsigned char *slots;
-    struct slot_meta *meta;
     uint64_t *words;
     uint64_t *summary;
+    uint32_t *links; /* the free slot below in the stack */
     uint32_t slot_bytes;
     uint32_t slots_max;
     uint32_t count;
@@ -52,8 +44,8 @@ static size_t slots_offset(uint32_t slots_max)
 {
     size_t words = word_count(slots_max);
 
-    return round_up(sizeof(struct tri_pool) + slots_max * sizeof(struct slot_meta) +
-                    (words + word_count(words)) * sizeof(uint64_t));
+    return round_up(sizeof(struct tri_pool) + (words + word_count(words)) * sizeof(uint64_t) +
+                    slots_max * sizeof(uint32_t));
 }
 
 size_t tri_pool_footprint(uint32_t slot_bytes, uint32_t slots_max)
@@ -77,20 +69,20 @@ struct tri_pool *tri_pool_init(void *memory, uint32_t slot_bytes, uint32_t slots
     assert(tri_pool_footprint(slot_bytes, slots_max) != 0);
 
     memset(memory, 0, slots_offset(slots_max));
-    pool->meta = (struct slot_meta *)(void *)(pool + 1);
-    pool->words = (uint64_t *)(void *)(pool->meta + slots_max);
+    pool->words = (uint64_t *)(void *)(pool + 1);
     pool->summary = pool->words + words;
+    pool->links = (uint32_t *)(void *)(pool->summary + word_count(words));
     pool->slots = (unsigned char *)memory + slots_offset(slots_max);
     pool->slot_bytes = slot_bytes;
     pool->slots_max = slots_max;
     pool->free_head = TRI_NONE_INDEX;
-    assert((unsigned char *)(pool->summary + word_count(words)) <= pool->slots);
+    assert((unsigned char *)(pool->links + slots_max) <= pool->slots);
     return pool;
 }
 
 static bool slot_is_taken(const struct tri_pool *pool, uint32_t index)
 {
-    return (pool->meta[index].generation & 1) != 0;
+    return (pool->words[index / 64] >> (index % 64) & 1) != 0;
 }
 
 enum tri_result tri_pool_take(struct tri_pool *pool, uint32_t *index)
@@ -100,7 +92,7 @@ enum tri_result tri_pool_take(struct tri_pool *pool, uint32_t *index)
 
     assert(index != NULL);
     if (slot != TRI_NONE_INDEX) {
-        pool->free_head = pool->meta[slot].free_next;
+        pool->free_head = pool->links[slot];
     } else if (pool->fresh < pool->slots_max) {
         slot = pool->fresh++;
     } else {
@@ -110,7 +102,6 @@ enum tri_result tri_pool_take(struct tri_pool *pool, uint32_t *index)
     assert(!slot_is_taken(pool, slot));
 
     word = slot / 64;
-    pool->meta[slot].generation++;
     pool->words[word] |= UINT64_C(1) << (slot % 64);
     pool->summary[word / 64] |= UINT64_C(1) << (word % 64);
     pool->count++;
@@ -127,44 +118,13 @@ void tri_pool_give(struct tri_pool *pool, uint32_t index)
     assert(slot_is_taken(pool, index));
     assert(pool->count > 0);
 
-    pool->meta[index].generation++;
-    pool->meta[index].free_next = pool->free_head;
+    pool->links[index] = pool->free_head;
     pool->free_head = index;
     pool->words[word] &= ~(UINT64_C(1) << (index % 64));
     if (pool->words[word] == 0) {
         pool->summary[word / 64] &= ~(UINT64_C(1) << (word % 64));
     }
     pool->count--;
-}
-
-void *tri_pool_at(const struct tri_pool *pool, uint32_t index)
-{
-    assert(index < pool->slots_max);
-    assert(slot_is_taken(pool, index));
-    return pool->slots + (size_t)index * pool->slot_bytes;
-}
-
-uint64_t tri_pool_handle(const struct tri_pool *pool, uint32_t index)
-{
-    assert(index < pool->slots_max);
-    assert(slot_is_taken(pool, index));
-    return (uint64_t)pool->meta[index].generation << 32 | index;
-}
-
-enum tri_result tri_pool_find(const struct tri_pool *pool, uint64_t handle, uint32_t *index)
-{
-    uint32_t slot = (uint32_t)handle;
-    uint32_t generation = (uint32_t)(handle >> 32);
-
-    assert(index != NULL);
-    if (slot >= pool->slots_max || (generation & 1) == 0) {
-        return TRI_GONE;
-    }
-    if (pool->meta[slot].generation != generation) {
-        return TRI_GONE;
-    }
-    *index = slot;
-    return TRI_OK;
 }
 
 /* The index of the first set bit at or after `from`, below bit_count words * 64; else
@@ -217,9 +177,4 @@ void *tri_pool_base(const struct tri_pool *pool)
 uint32_t tri_pool_count(const struct tri_pool *pool)
 {
     return pool->count;
-}
-
-uint32_t tri_pool_capacity(const struct tri_pool *pool)
-{
-    return pool->slots_max;
 }

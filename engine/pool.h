@@ -2,11 +2,8 @@
 /*
  * Pool: a fixed number of slots of one size in the caller's memory.
  *
- * A slot is named by its index while the namer knows that it is taken, and by
- * a 64-bit handle (generation and index) where it may have been given back and
- * taken again meanwhile: such a stale handle finds nothing.  The slot given
- * back last is taken first, so that hot memory stays hot and the order is the
- * same in every run.
+ * A slot is named by its index.  The slot given back last is taken first, so
+ * that hot memory stays hot and the order is the same in every run.
  *
  * Threads: a pool belongs to one shard.
  */
@@ -42,35 +39,17 @@ struct tri_pool *tri_pool_init(void *memory, uint32_t slot_bytes, uint32_t slots
  */
 enum tri_result tri_pool_take(struct tri_pool *pool, uint32_t *index);
 
-/* tri_pool_give gives a taken slot back; its handle finds nothing from then on. */
+/* tri_pool_give gives a taken slot back; its index is void from then on. */
 void tri_pool_give(struct tri_pool *pool, uint32_t index);
-
-/* tri_pool_at returns the memory of a taken slot, 8-byte aligned, 64-byte aligned if slot_bytes is
- * a multiple of 64.  It does not move. */
-void *tri_pool_at(const struct tri_pool *pool, uint32_t index);
-
-/* tri_pool_handle returns the handle of a taken slot.  No handle is 0. */
-uint64_t tri_pool_handle(const struct tri_pool *pool, uint32_t index);
-
-/*
- * tri_pool_find looks a handle up.
- *
- * handle  in; any number, also one that was never a handle.
- * index   out; the slot.  Written on TRI_OK only.
- *
- * Returns TRI_OK, or TRI_GONE if the slot was given back since the handle was made.
- */
-enum tri_result tri_pool_find(const struct tri_pool *pool, uint64_t handle, uint32_t *index);
 
 /* tri_pool_next returns the lowest taken slot >= from, or TRI_NONE_INDEX.  It skips 4,096 free
  * slots in one look.  Slots may be taken and given back between two calls. */
 uint32_t tri_pool_next(const struct tri_pool *pool, uint32_t from);
 
-/* The address of slot 0; slot i lies i * slot_bytes further (for engine/deadlines.h). */
+/* The address of slot 0, 64-byte aligned.  Slot i lies i * slot_bytes further; no slot moves. */
 void *tri_pool_base(const struct tri_pool *pool);
 
-/* Taken slots now, and all slots. */
+/* Taken slots now. */
 uint32_t tri_pool_count(const struct tri_pool *pool);
-uint32_t tri_pool_capacity(const struct tri_pool *pool);
 
 #endif

@@ -70,13 +70,6 @@ static inline bool tri_tally_is_unanimous(const struct tri_tally *tally)
     return tally->ok == tally->all;
 }
 
-/* The targets that refused. */
-static inline uint64_t tri_tally_refused(const struct tri_tally *tally)
-{
-    assert((tally->ok & ~tally->answered) == 0);
-    return tally->answered & ~tally->ok;
-}
-
 /* The targets that have not answered. */
 static inline uint64_t tri_tally_missing(const struct tri_tally *tally)
 {

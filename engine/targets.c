@@ -122,8 +122,3 @@ const uint16_t *tri_targets_get(const struct tri_targets *targets, uint16_t id, 
     *count = targets->sets[id].count;
     return targets->chains + targets->sets[id].first;
 }
-
-uint32_t tri_targets_count(const struct tri_targets *targets)
-{
-    return targets->count;
-}

@@ -42,7 +42,4 @@ uint16_t tri_targets_intern(struct tri_targets *targets, const uint16_t *chains,
  * its length.  Valid for the table's life. */
 const uint16_t *tri_targets_get(const struct tri_targets *targets, uint16_t id, uint32_t *count);
 
-/* The number of lists kept. */
-uint32_t tri_targets_count(const struct tri_targets *targets);
-
 #endif

@@ -326,9 +326,6 @@ void tri_put_attempt(struct tri_writer *writer, tri_attempt attempt);
 
 /* tri_tokens_get splits an encoded reservedResources array; returns the count (0..4). */
 uint32_t tri_tokens_get(struct tri_bytes encoded, struct tri_text tokens[TRI_TOKENS_MAX]);
-/* tri_tokens_put encodes `count` tokens into `to`; returns the bytes, 0 if they do not fit. */
-uint32_t tri_tokens_put(const struct tri_text *tokens, uint32_t count,
-                        uint8_t to[TRI_TOKENS_BYTES_MAX]);
 
 /* Text rules that identity and admission share. */
 bool tri_text_is_utf8(struct tri_text text);

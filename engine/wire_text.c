@@ -263,10 +263,14 @@ bool tri_text_is_chain_id(struct tri_text text)
 uint32_t tri_tokens_get(struct tri_bytes encoded, struct tri_text tokens[TRI_TOKENS_MAX])
 {
     struct tri_wire_fault fault;
-    struct tri_cursor cursor = {encoded.at, encoded.at, encoded.at + encoded.bytes, &fault};
+    struct tri_cursor cursor;
     uint32_t count;
     uint32_t i;
 
+    if (encoded.bytes == 0) { /* no list at all, often without an address */
+        return 0;
+    }
+    cursor = (struct tri_cursor){encoded.at, encoded.at, encoded.at + encoded.bytes, &fault};
     if (!tri_get_array(&cursor, 0, TRI_TOKENS_MAX, &count, "reservedResources")) {
         return 0;
     }
@@ -276,18 +280,4 @@ uint32_t tri_tokens_get(struct tri_bytes encoded, struct tri_text tokens[TRI_TOK
         }
     }
     return count;
-}
-
-uint32_t tri_tokens_put(const struct tri_text *tokens, uint32_t count,
-                        uint8_t to[TRI_TOKENS_BYTES_MAX])
-{
-    struct tri_writer writer = {to, to + TRI_TOKENS_BYTES_MAX, false};
-    uint32_t i;
-
-    assert(count <= TRI_TOKENS_MAX);
-    tri_put_array(&writer, count);
-    for (i = 0; i < count; i++) {
-        tri_put_text(&writer, tokens[i]);
-    }
-    return writer.failed ? 0 : (uint32_t)(writer.at - to);
 }

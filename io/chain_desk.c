@@ -198,8 +198,10 @@ static void desk_ledger(struct tri_desk *desk, struct turn *turn,
         return;
     }
     if (effect->op == TRI_LEDGER_RESERVE || effect->op == TRI_LEDGER_APPLY_UNRESERVED) {
-        assert(turn->phase != NULL);
-        code = tri_files_fill(&desk->files, effect->entry, effect->key, turn->phase);
+        /* Without a frame: a PREPARE that waited for the verdict on an earlier attempt. */
+        code = turn->phase != NULL
+                   ? tri_files_fill(&desk->files, effect->entry, effect->key, turn->phase)
+                   : tri_files_refusal(&desk->files, effect->entry);
     }
     if (code == TRI_ERROR_NONE && turn->rule != NULL && turn->rule->fault == TRI_FAULT_REFUSE) {
         code = turn->rule->code;

@@ -33,19 +33,14 @@ static bool phase_names_asset(const struct tri_phase_frame *phase, struct tri_te
     return false;
 }
 
-enum tri_error tri_files_fill(struct tri_files *files, uint32_t entry, struct tri_key key,
-                              const struct tri_phase_frame *phase)
+/* Finds the asset that a payload names, or the code to refuse it with. */
+static enum tri_error file_read(const struct tri_files *files, struct tri_file *file,
+                                const struct tri_phase_frame *phase)
 {
-    struct tri_file *file = &files->at[entry];
     struct tri_action_payload payload;
     struct tri_asset_view view;
     enum tri_asset_action action;
 
-    assert(entry < files->count);
-    file->key = key;
-    file->asset = NULL;
-    file->id_bytes = (uint8_t)phase->id.bytes;
-    memcpy(file->id, phase->id.at, phase->id.bytes);
     if (tri_action_decode(phase->payload, &payload) != TRI_OK ||
         !tri_asset_action_parse(payload.action, &action) ||
         !phase_names_asset(phase, payload.asset)) {
@@ -59,6 +54,29 @@ enum tri_error tri_files_fill(struct tri_files *files, uint32_t entry, struct tr
     file->asset_bytes = (uint8_t)view.id.bytes;
     file->action = (uint8_t)action;
     return TRI_ERROR_NONE;
+}
+
+enum tri_error tri_files_fill(struct tri_files *files, uint32_t entry, struct tri_key key,
+                              const struct tri_phase_frame *phase)
+{
+    struct tri_file *file = &files->at[entry];
+    enum tri_error code;
+
+    assert(entry < files->count);
+    file->key = key;
+    file->asset = NULL;
+    file->id_bytes = (uint8_t)phase->id.bytes;
+    memcpy(file->id, phase->id.at, phase->id.bytes);
+    code = file_read(files, file, phase);
+    file->refusal = (uint8_t)code;
+    return code;
+}
+
+enum tri_error tri_files_refusal(const struct tri_files *files, uint32_t entry)
+{
+    assert(entry < files->count);
+    assert(files->at[entry].id_bytes > 0U);
+    return (enum tri_error)files->at[entry].refusal;
 }
 
 enum tri_error tri_files_operate(struct tri_files *files, uint32_t entry, enum tri_ledger_op op)

@@ -6,6 +6,8 @@
  * PREPARE, and COMMIT of BEST_EFFORT, bring a payload {assetId, action, reason}
  * (docs/wire.md); its asset must be one of the message's assets.  ABORT and
  * ROLLBACK do not repeat it, so it is noted here.
+ * A PREPARE that waited for a verdict comes back without its frame, and finds here what its
+ * content, which is the same in every attempt, asked for.
  *
  * Every change of the ledger is noted in the store.
  *
@@ -24,6 +26,7 @@ struct tri_file {
     const char *asset; /* in the ledger; NULL = the payload named no asset of ours */
     uint8_t asset_bytes;
     uint8_t action;
+    uint8_t refusal; /* enum tri_error: why the payload names no asset of ours */
     uint8_t id_bytes;
     char id[TRI_ID_BYTES_MAX];
 };
@@ -46,6 +49,9 @@ void tri_files_close(struct tri_files *files);
  * message with: BAD_PAYLOAD, UNKNOWN_ASSET; the file then names no asset. */
 enum tri_error tri_files_fill(struct tri_files *files, uint32_t entry, struct tri_key key,
                               const struct tri_phase_frame *phase);
+
+/* tri_files_refusal returns what filling the file returned; it was filled. */
+enum tri_error tri_files_refusal(const struct tri_files *files, uint32_t entry);
 
 /* tri_files_operate carries one operation out on the ledger.  A file without an asset has nothing
  * to release or undo.  Returns TRI_ERROR_NONE or the code to refuse with; RELEASE never fails. */

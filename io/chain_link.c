@@ -42,6 +42,10 @@ void tri_link_fini(struct tri_link *link)
 /* Closes and waits before the next try; epoll forgets a closed socket by itself. */
 static void link_lose(struct tri_link *link, uint64_t now_ns, const char *why)
 {
+    if (link->state == TRI_LINK_OPEN &&
+        now_ns - link->open_ns >= LINK_BACKOFF_MS_MAX * TRI_NS_PER_MS) {
+        link->backoff_ms = LINK_BACKOFF_MS_MIN;
+    }
     TRI_LOG(TRI_LOG_WARN, "link_lost", "chain=%s why=\"%s\" retry_ms=%u", link->options.chain.at,
             why, link->backoff_ms);
     tri_line_close(&link->line);
@@ -131,8 +135,7 @@ static bool link_greet(struct tri_link *link, struct tri_bytes body, uint64_t no
     tri_line_put(&link->line, &writer);
     if (result == TRI_OK) {
         link->state = TRI_LINK_OPEN;
-        link->backoff_ms = LINK_BACKOFF_MS_MIN;
-        link->opens++;
+        link->open_ns = now_ns;
         TRI_LOG(TRI_LOG_INFO, "link_open", "chain=%s instance=%u epoch=%u shard=%u",
                 link->options.chain.at, link->options.instance, link->peer.welcome.epoch,
                 link->peer.welcome.shard);

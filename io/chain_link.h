@@ -6,7 +6,8 @@
  *        ^__________________|______________|_________________|   on any failure
  *
  * The pause before the next try doubles from LINK_BACKOFF_MS_MIN to
- * LINK_BACKOFF_MS_MAX and starts again once a link was open.
+ * LINK_BACKOFF_MS_MAX and starts again once a link was open for that long: two
+ * processes that speak for one chain take turns slowly.
  *
  * While answers cannot leave, frames are not read: the coordinator's sends
  * stop, nothing grows here.
@@ -44,7 +45,7 @@ struct tri_link {
     uint64_t due_ns; /* WAITING: next try; CONNECTING, GREETING: give up */
     uint32_t backoff_ms;
     uint32_t interest; /* epoll events asked for */
-    uint64_t opens;    /* times the link was open */
+    uint64_t open_ns;  /* OPEN: since when */
     struct tri_line line;
     struct tri_session_peer peer;
 };

@@ -191,6 +191,51 @@ bool config_refuse(struct config_reading *reading, const char *key, const char *
     return false;
 }
 
+/* Goes past `word`, if the text at *at begins with it. */
+static bool config_said_word(const char **at, const char *word)
+{
+    size_t bytes = strlen(word);
+
+    if (strncmp(*at, word, bytes) != 0) {
+        return false;
+    }
+    *at += bytes;
+    return true;
+}
+
+/* Puts what one line of the backtrace names before `path`: "  in mapping field 'a' (line: 7, ...",
+ * "  in sequence entry '1' (line: ..." or, without a name, "  in mapping (line: ...".  Returns its
+ * line of the file, 0 if it names no place. */
+static uint32_t config_said_place(const char *at, char path[CONFIG_PATH_BYTES])
+{
+    char longer[CONFIG_PATH_BYTES + 80];
+    const char *dot = path[0] != '\0' && path[0] != '[' ? "." : "";
+    char *behind = NULL;
+
+    at += strspn(at, " ");
+    if (config_said_word(&at, "in mapping field '")) {
+        int name_bytes = (int)strcspn(at, "'\n");
+
+        (void)snprintf(longer, sizeof(longer), "%.*s%s%s", name_bytes, at, dot, path);
+        at += name_bytes;
+    } else if (config_said_word(&at, "in sequence entry '")) {
+        unsigned long entry = strtoul(at, &behind, 10);
+
+        (void)snprintf(longer, sizeof(longer), "[%lu]%s%s", entry == 0 ? 0 : entry - 1, dot, path);
+        at = behind;
+    } else if (config_said_word(&at, "in mapping")) {
+        (void)snprintf(longer, sizeof(longer), "%s", path);
+    } else {
+        return 0;
+    }
+    (void)config_said_word(&at, "'");
+    if (!config_said_word(&at, " (line: ")) {
+        return 0;
+    }
+    (void)snprintf(path, CONFIG_PATH_BYTES, "%.*s", (int)CONFIG_PATH_BYTES - 1, longer);
+    return (uint32_t)strtoul(at, NULL, 10);
+}
+
 /* Puts the path of the innermost value together from the backtrace, which names the outermost last.
  */
 static uint32_t config_said_path(const char *text, char path[CONFIG_PATH_BYTES])
@@ -199,25 +244,9 @@ static uint32_t config_said_path(const char *text, char path[CONFIG_PATH_BYTES])
     const char *at = strstr(text, "Backtrace:");
 
     path[0] = '\0';
-    while (at != NULL && (at = strstr(at, "\n")) != NULL && at[1] != '\0') {
-        char key[64] = "";
-        char longer[CONFIG_PATH_BYTES + 80];
-        unsigned index = 0;
-        unsigned here = 0;
-        bool has_dot = path[0] != '\0' && path[0] != '[';
+    while (at != NULL && (at = strchr(at, '\n')) != NULL) {
+        uint32_t here = config_said_place(++at, path);
 
-        at++;
-        if (sscanf(at, " in mapping field '%63[^']' (line: %u", key, &here) == 2) {
-            (void)snprintf(longer, sizeof(longer), "%s%s%s", key, has_dot ? "." : "", path);
-        } else if (sscanf(at, " in sequence entry '%u' (line: %u", &index, &here) == 2) {
-            (void)snprintf(longer, sizeof(longer), "[%u]%s%s", index == 0 ? 0 : index - 1,
-                           has_dot ? "." : "", path);
-        } else if (sscanf(at, " in mapping (line: %u", &here) == 1) {
-            (void)snprintf(longer, sizeof(longer), "%s", path);
-        } else {
-            continue;
-        }
-        (void)snprintf(path, CONFIG_PATH_BYTES, "%.*s", (int)CONFIG_PATH_BYTES - 1, longer);
         line = line == 0 ? here : line;
     }
     return line;

@@ -111,6 +111,8 @@ void tri_config_free(struct tri_config *config);
 
 /* True if `address` is 127.0.0.0/8 or ::1. */
 bool tri_config_is_loopback(const char *address);
+/* True for a numeric IPv4 or IPv6 address. */
+bool tri_config_is_address(const char *address);
 /* True if every identity has a secret; else *name is one that has none. */
 bool tri_config_all_secret(const struct tri_config *config, struct tri_text *name);
 

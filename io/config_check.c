@@ -171,6 +171,13 @@ bool tri_config_is_loopback(const char *address)
            memcmp(&v6, &in6addr_loopback, sizeof(v6)) == 0;
 }
 
+bool tri_config_is_address(const char *address)
+{
+    struct in6_addr any;
+
+    return inet_pton(AF_INET, address, &any) == 1 || inet_pton(AF_INET6, address, &any) == 1;
+}
+
 bool tri_config_all_secret(const struct tri_config *config, struct tri_text *name)
 {
     for (uint32_t index = 0; index < config->identity_count; index++) {
@@ -185,12 +192,10 @@ bool tri_config_all_secret(const struct tri_config *config, struct tri_text *nam
 static bool check_texts(struct tri_config *config, struct config_reading *reading)
 {
     const struct tri_config_file *file = config->file;
-    struct in6_addr any;
     struct tri_text name;
 
     config->address = file->listen.address != NULL ? file->listen.address : "127.0.0.1";
-    if (inet_pton(AF_INET, config->address, &any) != 1 &&
-        inet_pton(AF_INET6, config->address, &any) != 1) {
+    if (!tri_config_is_address(config->address)) {
         return config_refuse(reading, "listen.address",
                              "must be a numeric IPv4 or IPv6 address such as 127.0.0.1");
     }
@@ -377,6 +382,7 @@ static bool check_policy(struct tri_config *config, struct config_reading *readi
     const struct tri_config_retry *source = &config->file->retries[index];
     uint32_t type = 0;
     uint32_t subtype = 0;
+    uint64_t lock_ttl_ms_min = 0;
     char key[CHECK_KEY_BYTES];
 
     (void)snprintf(key, sizeof(key), "retries[%u].type", index);
@@ -406,13 +412,12 @@ static bool check_policy(struct tri_config *config, struct config_reading *readi
                              (unsigned long long)source->max_backoff_ms);
     }
     (void)snprintf(key, sizeof(key), "retries[%u].lockTtlMs", index);
-    if (source->lock_ttl_ms != 0 &&
-        source->lock_ttl_ms < 1000 + source->max_retries * source->max_backoff_ms) {
-        return config_refuse(
-            reading, key,
-            "must be 0 or at least %llu ms: a TTL of 1 s and maxRetries x "
-            "maxBackoffMs (L01)",
-            (unsigned long long)(1000 + source->max_retries * source->max_backoff_ms));
+    lock_ttl_ms_min = 1000 + source->max_retries * source->max_backoff_ms;
+    if (source->lock_ttl_ms != 0 && source->lock_ttl_ms < lock_ttl_ms_min) {
+        return config_refuse(reading, key,
+                             "must be 0 or at least %llu ms: a TTL of 1 s and maxRetries x "
+                             "maxBackoffMs (L01)",
+                             (unsigned long long)lock_ttl_ms_min);
     }
     (void)snprintf(key, sizeof(key), "retries[%u].dedupWindowMs", index);
     if (source->dedup_window_ms < source->lock_ttl_ms) {

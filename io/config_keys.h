@@ -93,7 +93,7 @@
     X(lock_ttl_ms, "lockTtlMs", "ms", 0, 0, 4294967295,                                            \
       "life of a reservation; 0 = made for each message from its TTL, retries and timeouts (L01)") \
     X(dedup_window_ms, "dedupWindowMs", "ms", 900000, 1000, 4294967295,                            \
-      "how long an ended message is remembered; one whose locks could outlive it is refused (R06)")
+      "how long an ended message is remembered; longer if its locks may live longer (R06)")
 
 #define TRI_CONFIG_LOCATIONS_NUMBERS(X)                                                            \
     X(version, "version", "", 1, 1, 4294967295,                                                    \

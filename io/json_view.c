@@ -51,18 +51,6 @@ static json_t *view_texts(const struct tri_text *texts, uint32_t count)
     return list;
 }
 
-static const char *target_state_name(enum tri_target_state state)
-{
-    static const char *const names[TRI_TARGET_STATE_COUNT] = {
-        [TRI_TARGET_OPEN] = "OPEN",       [TRI_TARGET_PREPARED] = "PREPARED",
-        [TRI_TARGET_APPLIED] = "APPLIED", [TRI_TARGET_FINAL] = "FINAL",
-        [TRI_TARGET_REFUSED] = "REFUSED", [TRI_TARGET_UNKNOWN] = "UNKNOWN",
-        [TRI_TARGET_UNDONE] = "UNDONE",
-    };
-
-    return (unsigned)state < TRI_TARGET_STATE_COUNT ? names[state] : "?";
-}
-
 static json_t *view_targets(const struct tri_target_report *targets, uint32_t count,
                             bool has_tokens)
 {
@@ -70,7 +58,7 @@ static json_t *view_targets(const struct tri_target_report *targets, uint32_t co
 
     for (uint32_t i = 0; i < count; i++) {
         json_t *target = json_pack("{s:o, s:s, s:o}", "chainId", view_text(targets[i].chain),
-                                   "state", target_state_name(targets[i].state), "errorCode",
+                                   "state", tri_target_state_name(targets[i].state), "errorCode",
                                    view_error(targets[i].code));
 
         if (has_tokens) {

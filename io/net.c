@@ -535,7 +535,7 @@ const struct tri_net_counters *tri_net_counters(const struct tri_net *net)
 void tri_net_peer_text(const struct tri_net *net, tri_port port, char *text, uint32_t text_bytes)
 {
     struct net_connection *connection = net_find(net, port);
-    struct sockaddr_in6 any;
+    struct sockaddr_in6 any = {0};
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&any;
     socklen_t bytes = sizeof(any);
     char address[INET6_ADDRSTRLEN] = "";

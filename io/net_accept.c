@@ -60,7 +60,7 @@ static int net_listen_at(struct tri_net *net, int listener, const struct sockadd
                          socklen_t address_bytes, uint16_t *port)
 {
     static const int yes = 1;
-    struct sockaddr_in6 bound;
+    struct sockaddr_in6 bound = {0};
     socklen_t bound_bytes = sizeof(bound);
     int failed = net_socket_options(net, listener);
 
@@ -94,6 +94,30 @@ void net_accept_arm(struct tri_net *net)
     request->user_data = TRI_LOOP_DATA(NET_KIND_ACCEPT, 0);
     net->is_accepting = true;
     net->accept_again_ns = TRI_NEVER;
+}
+
+int tri_net_probe(const char *address, uint16_t port)
+{
+    static const int yes = 1;
+    struct sockaddr_in6 any;
+    socklen_t bytes = net_address(address, port, &any);
+    int failed = 0;
+    int probe = -1;
+
+    if (bytes == 0) {
+        return -EINVAL;
+    }
+    probe = socket(any.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0) {
+        return -errno;
+    }
+    /* Without SO_REUSEPORT, a listener that has it is in the way too. */
+    if (setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
+        bind(probe, (const struct sockaddr *)(const void *)&any, bytes) != 0) {
+        failed = -errno;
+    }
+    (void)close(probe);
+    return failed;
 }
 
 int tri_net_listen(struct tri_net *net, const char *address, uint16_t *port)

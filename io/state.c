@@ -201,7 +201,7 @@ int tri_state_counter(struct tri_state *state, const char *name, uint32_t *value
 int tri_state_secret(struct tri_state *state, const char *name, uint8_t secret[32], char *trouble,
                      size_t trouble_bytes)
 {
-    struct stat about;
+    struct stat about = {0};
     ssize_t got = 0;
     int failed = 0;
 

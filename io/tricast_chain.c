@@ -39,6 +39,7 @@ struct chain {
     struct tri_desk *desk;
     struct tri_admin admin;
     struct tri_link links[TRI_LINKS_MAX];
+    uint32_t wanted; /* links: the first, and as many as the coordinator has shards */
     int epoll_fd;
     int signal_fd;
     bool is_stopping;
@@ -157,11 +158,24 @@ static void chain_start(struct chain *chain, const char *name)
 
         failed = tri_link_init(&chain->links[i], &link, now_ns);
     }
+    chain->wanted = 1;
     if (failed != 0) {
         tri_flags_fail(name, "connections: %s", strerror(-failed));
     }
     if (chain->options.has_admin) {
         chain_listen(chain, name);
+    }
+}
+
+/* A second link to a shard would end the first one, which would come back and end the second. */
+static void chain_count_wanted(struct chain *chain)
+{
+    const struct tri_link *first = &chain->links[0];
+
+    if (first->state == TRI_LINK_OPEN) {
+        uint32_t shards = first->peer.welcome.shards;
+
+        chain->wanted = shards < chain->options.connections ? shards : chain->options.connections;
     }
 }
 
@@ -237,7 +251,7 @@ static int chain_wait_ms(const struct chain *chain, uint64_t now_ns)
 {
     uint64_t due_ns = tri_desk_deadline_ns(chain->desk);
 
-    for (uint32_t i = 0; i < chain->options.connections; i++) {
+    for (uint32_t i = 0; i < chain->wanted; i++) {
         due_ns = earlier(due_ns, tri_link_deadline_ns(&chain->links[i]));
     }
     if (chain->options.has_admin) {
@@ -277,7 +291,8 @@ static int chain_turn(struct chain *chain)
             tri_link_event(&chain->links[tag - TAG_LINK], chain->desk, now_ns, wall_ms);
         }
     }
-    for (uint32_t i = 0; i < chain->options.connections; i++) {
+    chain_count_wanted(chain);
+    for (uint32_t i = 0; i < chain->wanted; i++) {
         tri_link_tick(&chain->links[i], chain->desk, now_ns, wall_ms);
     }
     if (chain->options.has_admin) {

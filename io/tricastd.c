@@ -81,6 +81,10 @@ static void daemon_parse_listen(const char *text, struct daemon *daemon)
     }
     memcpy(daemon->address, text, bytes);
     daemon->address[bytes] = '\0';
+    if (!tri_config_is_address(daemon->address)) {
+        tri_flags_fail("tricastd", "--listen: '%s' is no numeric IPv4 or IPv6 address",
+                       daemon->address);
+    }
     daemon->port = (uint16_t)port;
     daemon->has_listen = true;
 }
@@ -292,22 +296,21 @@ static bool daemon_open_servers(struct daemon *daemon)
 {
     struct tri_house *house = &daemon->house;
     const char *advice = "";
+    int failed = tri_net_probe(daemon->address, daemon->port);
 
-    for (uint32_t shard = 0; shard < house->shards; shard++) {
-        int failed = tri_server_open(house, shard, &advice);
-
+    for (uint32_t shard = 0; failed == 0 && shard < house->shards; shard++) {
+        failed = tri_server_open(house, shard, &advice);
         if (failed != 0) {
             (void)fprintf(stderr, "tricastd: %s (%s)\n", advice, strerror(-failed));
             return false;
         }
         failed = tri_server_listen(house->servers[shard], daemon->address, &daemon->port);
-        if (failed != 0) {
-            (void)fprintf(stderr, "tricastd: cannot listen on %s:%u: %s\n", daemon->address,
-                          daemon->port, strerror(-failed));
-            return false;
-        }
     }
-    return true;
+    if (failed != 0) {
+        (void)fprintf(stderr, "tricastd: cannot listen on %s:%u: %s\n", daemon->address,
+                      daemon->port, strerror(-failed));
+    }
+    return failed == 0;
 }
 
 /* Whole or not at all: whoever waits for the file reads a whole number. */

@@ -78,11 +78,12 @@ struct tri_template tri_frames_send(const struct tri_effect *effect,
                                     const struct tri_engine_chain *chains, uint8_t *to,
                                     uint32_t bytes_max)
 {
-    struct tri_writer writer = {.at = to, .end = to + bytes_max, .failed = false};
+    struct tri_writer writer = {.end = to + bytes_max, .failed = false};
     struct tri_template template = {0};
     bool is_control = effect->send.kind == TRI_SEND_ABORT || effect->send.kind == TRI_SEND_ROLLBACK;
 
     assert(effect->type == TRI_EFFECT_SEND);
+    writer.at = to;
     if (is_control) {
         frames_put_control(&writer, effect);
     } else {

@@ -59,7 +59,7 @@ struct tri_ring {
 
 static_assert(offsetof(struct ck_ring, p_tail) == TRI_CACHE_LINE,
               "the producer's index must not share the consumer's cache line");
-static_assert(offsetof(struct ck_ring, size) == 2 * TRI_CACHE_LINE,
+static_assert(offsetof(struct ck_ring, size) == (size_t)2 * TRI_CACHE_LINE,
               "the constants must not share a line with an index");
 
 /*
@@ -120,29 +120,29 @@ static inline void tri_ring_fence(void)
 
 /*
  * TRI_RING_TYPED gives a ring of pointers to one type: `struct name`, name_init, name_push,
- * name_pop and name_is_empty, with the contracts above.
+ * name_pop and name_is_empty, with the contracts above.  Only name_is_empty may stay unused.
  */
-#define TRI_RING_TYPED(name, type)                                                   \
-    struct name {                                                                    \
-        struct tri_ring ring;                                                        \
-    };                                                                               \
-    static inline void name##_init(struct name *typed, struct ck_ring_buffer *slots, \
-                                   unsigned int slot_count, unsigned int start)      \
-    {                                                                                \
-        tri_ring_init(&typed->ring, slots, slot_count, start);                       \
-    }                                                                                \
-    static inline bool name##_push(struct name *typed, type *pointer)                \
-    {                                                                                \
-        return tri_ring_push(&typed->ring, pointer);                                 \
-    }                                                                                \
-    static inline type *name##_pop(struct name *typed)                               \
-    {                                                                                \
-        return tri_ring_pop(&typed->ring);                                           \
-    }                                                                                \
-    static inline bool name##_is_empty(const struct name *typed)                     \
-    {                                                                                \
-        return tri_ring_is_empty(&typed->ring);                                      \
-    }                                                                                \
+#define TRI_RING_TYPED(name, type)                                                       \
+    struct name {                                                                        \
+        struct tri_ring ring;                                                            \
+    };                                                                                   \
+    static inline void name##_init(struct name *typed, struct ck_ring_buffer *slots,     \
+                                   unsigned int slot_count, unsigned int start)          \
+    {                                                                                    \
+        tri_ring_init(&typed->ring, slots, slot_count, start);                           \
+    }                                                                                    \
+    static inline bool name##_push(struct name *typed, type *pointer)                    \
+    {                                                                                    \
+        return tri_ring_push(&typed->ring, pointer);                                     \
+    }                                                                                    \
+    static inline type *name##_pop(struct name *typed)                                   \
+    {                                                                                    \
+        return tri_ring_pop(&typed->ring);                                               \
+    }                                                                                    \
+    __attribute__((unused)) static inline bool name##_is_empty(const struct name *typed) \
+    {                                                                                    \
+        return tri_ring_is_empty(&typed->ring);                                          \
+    }                                                                                    \
     static_assert(sizeof(type *) == sizeof(void *), "a slot holds one pointer")
 
 #endif

@@ -32,7 +32,7 @@ void tri_route_init(struct tri_route *route, const uint8_t secret[TRI_ROUTE_SECR
     memcpy(input + sizeof(ROUTE_LABEL), secret, TRI_ROUTE_SECRET_BYTES);
     for (uint32_t i = 0; i < TRI_ROUTE_EXPANDED_BYTES / TRI_DIGEST_BYTES; i++) {
         input[sizeof(ROUTE_LABEL) - 1] = (uint8_t)i;
-        tri_digest_sha256(input, sizeof(input), route->expanded + i * TRI_DIGEST_BYTES);
+        tri_digest_sha256(input, sizeof(input), route->expanded + (size_t)i * TRI_DIGEST_BYTES);
     }
     for (uint32_t slot = 0; slot < TRI_SLOT_COUNT; slot++) {
         route->shard_of_slot[slot] = (uint8_t)(slot * shards / TRI_SLOT_COUNT);

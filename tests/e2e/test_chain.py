@@ -212,6 +212,23 @@ def story_reconnect():
         ok(chain.process.wait(5) == 0, "SIGTERM ends it in good order")
 
 
+def story_connections():
+    with Chain("--connections", "3") as chain:
+        try:
+            ok(chain.server.accept(0.5) is None, "one connection per shard, and no more")
+        except TimeoutError:
+            ok(True, "one connection per shard, and no more")
+        gaps = []
+        for _ in range(4):
+            chain.peer.close()
+            begin = time.monotonic()
+            chain.peer = chain.server.accept()
+            gaps.append(time.monotonic() - begin)
+        ok(gaps[3] > 3 * gaps[0] and gaps[3] > 0.1,
+           "a connection that never lasts comes back more and more slowly")
+        ok(chain.ask(co.phase("m", co.PREPARE, "gold"))[2] == co.PREPARE_OK, "and works")
+
+
 def story_faults():
     with Chain("--misbehave", "PREPARE:refuse=BUSY:count=1:id=a",
                "--misbehave", "COMMIT:delay=300:id=b", "--misbehave", "COMMIT:hold=300:id=c",
@@ -257,6 +274,34 @@ def story_faults():
         ok(kinds(answers) == [co.PREPARE_OK, co.PHASE_REJECT] and answers[1][6] == 69 and
            chain.asset("bond-000008")["version"] == 0,
            "refuse is truthful: a refused COMMIT was not applied")
+
+
+def story_kept():
+    """A PREPARE that arrives while an earlier attempt waits for a slow verdict (P14)."""
+    with Chain("--misbehave", "PREPARE:delay=200:count=1:id=k",
+               "--misbehave", "PREPARE:delay=200:count=1:id=l",
+               "--misbehave", "ROLLBACK:delay=200:id=r") as chain:
+        holder = chain.ask(co.phase("holder", co.PREPARE, "gold"))
+        chain.peer.send(co.phase("k", co.PREPARE, "gold"),
+                        co.phase("k", co.PREPARE, "gold", attempt=2))
+        first, second = chain.peer.receive(), chain.peer.receive()
+        ok(kinds([first, second]) == [co.PHASE_REJECT] * 2 and first[4] == [1, 1] and
+           second[4] == [1, 2] and second[6] == 9,
+           "P14: a PREPARE that waited for a refusal asks the ledger again")
+        chain.ask(co.control("holder", co.ABORT, tokens=holder[8]))
+        chain.peer.send(co.phase("l", co.PREPARE, "gold", body=b"\x01"),
+                        co.phase("l", co.PREPARE, "gold", body=b"\x01", attempt=2))
+        answers = [chain.peer.receive(), chain.peer.receive()]
+        ok(kinds(answers) == [co.PHASE_REJECT] * 2 and [answer[6] for answer in answers] == [60, 60],
+           "P06: and what its payload was refused with still stands")
+        answers = chain.freeze("r", "silver", last=co.COMMIT)
+        chain.peer.send(co.control("r", co.ROLLBACK, tokens=answers[0][8], chains=[CHAIN]),
+                        co.phase("r", co.PREPARE, "silver", attempt=2))
+        undone, prepared = chain.peer.receive(), chain.peer.receive()
+        ok(undone[0] == co.CONTROL_ACK and undone[2] == co.PROCESSED and
+           prepared[2] == co.PREPARE_OK and chain.asset("silver")["reservedBy"] == "r",
+           "P10: a PREPARE that waited for a ROLLBACK starts anew behind it")
+        ok(chain.process.poll() is None, "the process lives on")
 
 
 def story_die():
@@ -317,7 +362,8 @@ def story_flags():
 
 def main():
     for story in (story_round, story_rollback, story_payloads, story_restart, story_reconnect,
-                  story_faults, story_die, story_seed, story_pages, story_flags):
+                  story_connections, story_faults, story_kept, story_die, story_seed, story_pages,
+                  story_flags):
         try:
             story()
         except (AssertionError, IndexError, KeyError, OSError, StopIteration, TypeError,

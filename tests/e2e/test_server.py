@@ -361,6 +361,19 @@ def test_same_directory(server):
        done.stderr)
 
 
+def test_same_port(server):
+    directory = tempfile.mkdtemp(prefix="tricast-server-")
+    path = os.path.join(directory, "tricastd.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(CONFIG.format(directory=directory))
+    done = subprocess.run([PROGRAM, "--config", path, "--listen", f"127.0.0.1:{server.port}"],
+                          capture_output=True, encoding="utf-8", check=False, timeout=20)
+    ok(done.returncode == 1 and "Address already in use" in done.stderr and
+       done.stderr.count("\n") == 1, "a second server at the same port refuses to start",
+       done.stderr)
+    shutil.rmtree(directory)
+
+
 def test_restart(server):
     first = entered(server, CLIENT, "bank")
     first.close()
@@ -427,6 +440,7 @@ def test_command_line():
     one_line([], "--config: missing")
     one_line(["--nonsense"], "--nonsense")
     one_line(["--config", path, "--listen", "nowhere"], "--listen: 'nowhere'")
+    one_line(["--config", path, "--listen", "nowhere:0"], "--listen: 'nowhere' is no numeric")
     with open(path, "w", encoding="utf-8") as file:
         file.write(f"dataDir: {directory}/d\nchains: [{{id: eip155:1}}]\n")
     one_line(["--config", path, "--listen", "0.0.0.0:0"], "--listen: must be a loopback address")
@@ -451,6 +465,7 @@ def main():
         test_slow_reader(server)
         test_too_many(server)
         test_same_directory(server)
+        test_same_port(server)
         test_restart(server)
     finally:
         server.remove()

@@ -32,7 +32,8 @@ def write_corpus(folder):
 
 
 def main():
-    target, runs = sys.argv[1], int(sys.argv[2])
+    target = os.path.join(os.environ.get("TRI_BUILD_DIR", ""), sys.argv[1])
+    runs = int(sys.argv[2])
     if os.environ.get("TRI_DEEP"):
         runs *= 10
     # 0 would make libFuzzer take a seed from the clock.

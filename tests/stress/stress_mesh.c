@@ -33,7 +33,7 @@
 
 #include "shards/mesh.h"
 #include "shards/ring.h"
-#include "tap.h"
+#include "tests/tap.h"
 
 #define SHARDS_MAX    4U
 #define RECORD_MAX    3000U

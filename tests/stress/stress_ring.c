@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #include "shards/ring.h"
-#include "tap.h"
+#include "tests/tap.h"
 
 #define TOKENS    200000U
 #define SLOTS_MAX 64U

@@ -15,8 +15,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "tap.h"
-#include "unit/shard_kit.h"
+#include "tests/tap.h"
+#include "tests/unit/shard_kit.h"
 
 #define STRESS_SHARDS_MAX 3U
 #define CLIENT            0U

@@ -12,6 +12,7 @@
 
 #undef NDEBUG
 #include <assert.h>
+#include <criterion/criterion.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -407,5 +408,30 @@ static inline struct tri_engine_status kit_status(struct kit *kit, const char *i
     }
     return status;
 }
+
+/* The counter at `offset`, for COUNT(). */
+static inline uint64_t kit_count(const struct kit *kit, size_t offset)
+{
+    uint64_t value;
+
+    memcpy(&value, (const uint8_t *)tri_engine_counters(kit->engine) + offset, sizeof(value));
+    return value;
+}
+
+/* A test of suite `suite` over the bench `kit` of its file, which kit_open() and kit_close() of the
+ * file set up and take down: KIT_BENCH defines all three. */
+#define KIT_BENCH               \
+    static struct kit kit;      \
+    static void kit_open(void)  \
+    {                           \
+        kit_init(&kit);         \
+    }                           \
+    static void kit_close(void) \
+    {                           \
+        kit_fini(&kit);         \
+    }
+#define ENGINE_TEST(suite, name) Test(suite, name, .init = kit_open, .fini = kit_close)
+#define SAID(text)               cr_assert_str_eq(kit_said(&kit), text)
+#define COUNT(field)             kit_count(&kit, offsetof(struct tri_engine_counters, field))
 
 #endif

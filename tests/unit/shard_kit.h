@@ -308,7 +308,7 @@ static inline enum tri_result kit_phase_ack(struct kit *kit, tri_port port, uint
 static inline bool kit_take(struct kit *kit, tri_port port)
 {
     struct kit_port *at = kit_at(kit, port);
-    const uint8_t *head = at->bytes + at->read;
+    const uint8_t *head = NULL;
     struct tri_wire_fault fault;
     uint32_t bytes = 0;
     enum tri_result result;
@@ -316,6 +316,7 @@ static inline bool kit_take(struct kit *kit, tri_port port)
     if (at->read == at->used) {
         return false;
     }
+    head = at->bytes + at->read;
     bytes = (uint32_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
     assert(at->read + TRI_FRAME_HEADER_BYTES + bytes <= at->used);
     result = tri_wire_decode(head + TRI_FRAME_HEADER_BYTES, bytes, &kit->frame, &fault);

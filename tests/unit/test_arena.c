@@ -47,7 +47,6 @@ Test(arena, a_request_gets_the_smallest_class_that_fits)
     cr_assert_eq(tri_arena_free_count(arena, 0), 0);
     cr_assert_eq(tri_arena_free_count(arena, 1), 1);
     cr_assert_eq(tri_arena_free_count(arena, 2), 1);
-    cr_assert_eq(tri_arena_slot_count(arena, 2), 2);
     cr_assert_eq(tri_arena_class_bytes(arena, 1), 128);
     free(arena);
 }
@@ -76,9 +75,9 @@ Test(arena, nothing_is_larger_than_the_largest_class_with_slots)
     struct tri_arena *arena = open_arena(&options);
     uint32_t handle;
 
-    cr_assert_eq(tri_arena_bytes_max(arena), 16);
     cr_assert_eq(tri_arena_take(arena, 17, &handle), TRI_FULL);
     cr_assert_eq(tri_arena_take(arena, UINT32_MAX, &handle), TRI_FULL);
+    cr_assert_eq(tri_arena_take(arena, 16, &handle), TRI_OK);
     free(arena);
 }
 

@@ -94,15 +94,12 @@ static uint32_t advance(uint64_t now_ns)
 
 static void check_armed(void)
 {
-    uint32_t armed = 0;
     uint32_t i;
 
     for (i = 0; i < node_count; i++) {
         cr_assert_eq(tri_deadlines_at_ns(wheel, i), model[i]);
         cr_assert_eq(tri_deadlines_is_armed(wheel, i), model[i] != TRI_NEVER);
-        armed += model[i] != TRI_NEVER;
     }
-    cr_assert_eq(tri_deadlines_count(wheel), armed);
 }
 
 /* splitmix64 */
@@ -121,7 +118,6 @@ Test(deadlines, an_empty_wheel_never_fires)
     cr_assert_eq(tri_deadlines_next_ns(wheel), TRI_NEVER);
     cr_assert_eq(advance(0), 0);
     cr_assert_eq(advance(UINT64_MAX), 0);
-    cr_assert_eq(tri_deadlines_count(wheel), 0);
 }
 
 Test(deadlines, fires_at_its_nanosecond_and_not_before)
@@ -192,7 +188,6 @@ Test(deadlines, arming_again_moves_and_never_disarms)
     open_wheel(1, 0);
     arm(0, 5 * TICK);
     arm(0, 500 * TICK);
-    cr_assert_eq(tri_deadlines_count(wheel), 1);
     cr_assert_eq(advance(499 * TICK), 0);
     arm(0, 600 * TICK);
     cr_assert_eq(advance(599 * TICK), 0);
@@ -309,7 +304,7 @@ Test(deadlines, every_short_story_agrees_with_the_model)
         }
         check_armed();
         (void)advance(now_ns + 65536 * TICK);
-        cr_assert_eq(tri_deadlines_count(wheel), 0, "story %u", story);
+        cr_assert_eq(tri_deadlines_next_ns(wheel), TRI_NEVER, "story %u", story);
     }
 }
 
@@ -392,6 +387,6 @@ Test(deadlines, a_crowded_tick_keeps_its_order)
         }
         check_armed();
         (void)advance(40 * TICK + 60);
-        cr_assert_eq(tri_deadlines_count(wheel), 0);
+        cr_assert_eq(tri_deadlines_next_ns(wheel), TRI_NEVER);
     }
 }

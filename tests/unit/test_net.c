@@ -95,13 +95,14 @@ static void on_ahead(void *context, tri_port port, const uint8_t *body, uint32_t
 
 static void on_refused(void *context, tri_port port, enum tri_error why)
 {
+    static const uint8_t bad[] = {'b', 'a', 'd'};
     struct stand *self = context;
-    uint8_t *room = tri_net_reserve(self->net, port, 3);
+    uint8_t *room = tri_net_reserve(self->net, port, sizeof(bad));
 
     self->refused = why;
     cr_assert_not_null(room);
-    memcpy(room, "bad", 3);
-    tri_net_commit(self->net, port, 3);
+    memcpy(room, bad, sizeof(bad));
+    tri_net_commit(self->net, port, sizeof(bad));
 }
 
 static void on_pressure(void *context, tri_port port, enum tri_net_pressure what)

@@ -73,7 +73,21 @@ static bool same_answer(const struct stand_answer *a, const struct stand_answer 
            a->token_bytes == b->token_bytes && memcmp(a->token, b->token, a->token_bytes) == 0;
 }
 
-static void judge_ledger(struct judge *judge, struct stand *stand,
+static void judge_apply(const struct judge *judge, const struct stand *stand,
+                        const struct tri_participant_effect *effect)
+{
+    JUDGE(!judge->applied, "applied twice");
+    if (effect->op == TRI_LEDGER_APPLY) {
+        JUDGE(judge->held, "APPLY without a reservation");
+        JUDGE(judge->held_by == effect->attempt, "APPLY with another attempt's reservation");
+        JUDGE(stand->now_ns < judge->ttl_ns[effect->attempt], "APPLY after the reservation's end");
+    }
+    JUDGE(effect->attempt > judge->ended, "APPLY of an attempt that was ended");
+    JUDGE(!judge->phases[TRI_PHASE_COMMIT][effect->attempt].is_known,
+          "APPLY of a COMMIT that has its answer");
+}
+
+static void judge_ledger(struct judge *judge, const struct stand *stand,
                          const struct tri_participant_effect *effect)
 {
     if (effect->op == TRI_LEDGER_RELEASE) {
@@ -93,16 +107,7 @@ static void judge_ledger(struct judge *judge, struct stand *stand,
         break;
     case TRI_LEDGER_APPLY:
     case TRI_LEDGER_APPLY_UNRESERVED:
-        JUDGE(!judge->applied, "applied twice");
-        if (effect->op == TRI_LEDGER_APPLY) {
-            JUDGE(judge->held, "APPLY without a reservation");
-            JUDGE(judge->held_by == effect->attempt, "APPLY with another attempt's reservation");
-            JUDGE(stand->now_ns < judge->ttl_ns[effect->attempt],
-                  "APPLY after the reservation's end");
-        }
-        JUDGE(effect->attempt > judge->ended, "APPLY of an attempt that was ended");
-        JUDGE(!judge->phases[TRI_PHASE_COMMIT][effect->attempt].is_known,
-              "APPLY of a COMMIT that has its answer");
+        judge_apply(judge, stand, effect);
         break;
     default:
         JUDGE(judge->applied, "UNDO of what is not applied");

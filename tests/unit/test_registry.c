@@ -9,7 +9,7 @@
 #include <criterion/criterion.h>
 
 #include "shards/registry.h"
-#include "unit/shard_kit.h"
+#include "tests/unit/shard_kit.h"
 
 #define CLIENT 0U
 

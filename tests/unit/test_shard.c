@@ -8,7 +8,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "unit/shard_kit.h"
+#include "tests/unit/shard_kit.h"
 
 #define CLIENT 0U
 #define CHAIN  1U /* slots 1..3 */
@@ -61,44 +61,37 @@ static void give_status_get(struct kit *kit, tri_port port, const char *id)
     kit_rest(kit);
 }
 
+/* Each chain has got exactly its one frame of `words`, and answers it. */
+static void chains_answer(struct kit *kit, const char *const words[KIT_CHAINS], const char *id,
+                          enum tri_phase phase, enum tri_ack_type ack)
+{
+    for (uint16_t c = 0; c < KIT_CHAINS; c++) {
+        cr_expect_str_eq(kit_words(kit, chain_port(kit, c)), words[c]);
+        cr_assert_eq(kit_phase_ack(kit, chain_port(kit, c), c, id, phase, TRI_ATTEMPT(7, 1), ack),
+                     TRI_OK);
+    }
+    kit_rest(kit);
+}
+
 static void phases_in_order(uint32_t shards)
 {
+    static const char *const prepares[KIT_CHAINS] = {"PREPARE#1[]", "PREPARE#1[]", "PREPARE#1[]"};
+    static const char *const commits[KIT_CHAINS] = {"COMMIT#1[t0]", "COMMIT#1[t1]", "COMMIT#1[t2]"};
+    static const char *const finalizes[KIT_CHAINS] = {"FINALIZE#1[t0]", "FINALIZE#1[t1]",
+                                                      "FINALIZE#1[t2]"};
     struct kit *kit = kit_with_chains(shards);
     tri_port client = kit_port(shards - 1, CLIENT);
 
     for (uint32_t i = 0; i < 20; i++) {
         const char *id = name_of(i);
-        tri_attempt attempt = TRI_ATTEMPT(7, 1);
 
         cr_assert_eq(kit_submit(kit, client, id, 40), TRI_OK);
         kit_rest(kit);
         cr_expect_str_eq(kit_words(kit, client), "RECEIVED");
-        for (uint16_t c = 0; c < KIT_CHAINS; c++) {
-            cr_expect_str_eq(kit_words(kit, chain_port(kit, c)), "PREPARE#1[]");
-            cr_assert_eq(kit_phase_ack(kit, chain_port(kit, c), c, id, TRI_PHASE_PREPARE, attempt,
-                                       TRI_ACK_PHASE_PREPARE_OK),
-                         TRI_OK);
-        }
-        kit_rest(kit);
-        for (uint16_t c = 0; c < KIT_CHAINS; c++) {
-            char commit[] = "COMMIT#1[t0]";
-
-            commit[10] = (char)('0' + c);
-            cr_expect_str_eq(kit_words(kit, chain_port(kit, c)), commit);
-            (void)kit_phase_ack(kit, chain_port(kit, c), c, id, TRI_PHASE_COMMIT, attempt,
-                                TRI_ACK_PHASE_COMMIT_OK);
-        }
-        kit_rest(kit);
+        chains_answer(kit, prepares, id, TRI_PHASE_PREPARE, TRI_ACK_PHASE_PREPARE_OK);
+        chains_answer(kit, commits, id, TRI_PHASE_COMMIT, TRI_ACK_PHASE_COMMIT_OK);
         cr_expect_str_eq(kit_words(kit, client), "NOTICE");
-        for (uint16_t c = 0; c < KIT_CHAINS; c++) {
-            char finalize[] = "FINALIZE#1[t0]";
-
-            finalize[12] = (char)('0' + c);
-            cr_expect_str_eq(kit_words(kit, chain_port(kit, c)), finalize);
-            (void)kit_phase_ack(kit, chain_port(kit, c), c, id, TRI_PHASE_FINALIZE, attempt,
-                                TRI_ACK_PHASE_FINALIZE_OK);
-        }
-        kit_rest(kit);
+        chains_answer(kit, finalizes, id, TRI_PHASE_FINALIZE, TRI_ACK_PHASE_FINALIZE_OK);
         cr_assert(kit_take(kit, client));
         cr_expect_eq(kit->frame.ack.type, TRI_ACK_PROCESSED);
         cr_assert_eq(kit->frame.ack.target_count, 3);

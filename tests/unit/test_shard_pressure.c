@@ -8,7 +8,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "unit/shard_kit.h"
+#include "tests/unit/shard_kit.h"
 
 #define CLIENT  0U
 #define CHAIN   1U

@@ -5,7 +5,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "engine_kit.h"
+#include "tests/unit/engine_kit.h"
 
 static struct kit kit;
 

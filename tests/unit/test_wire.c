@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire_oracle.h"
+#include "tests/unit/wire_oracle.h"
 
 #define RANDOM_FRAMES 120000U
 #define ROOM          (TRI_FRAME_BYTES_MAX + TRI_FRAME_HEADER_BYTES)
@@ -276,6 +276,62 @@ Test(wire, H01_payload_ends_at_64_KiB)
     cr_assert_str_eq(fault.field, "payload");
 }
 
+/* The verdict on `drawn` as msgpack-c writes it. */
+static enum tri_result decode_drawn(uint32_t *bytes)
+{
+    msgpack_sbuffer buffer;
+
+    msgpack_sbuffer_init(&buffer);
+    tri_oracle_pack(&drawn, &buffer);
+    cr_assert_leq(buffer.size, ROOM);
+    *bytes = (uint32_t)buffer.size;
+    memcpy(encoded, buffer.data, buffer.size);
+    msgpack_sbuffer_destroy(&buffer);
+    return decode_exactly(encoded, *bytes);
+}
+
+Test(wire, H03_targets_are_1_to_64_different_chain_ids)
+{
+    static char ids[TRI_TARGETS_MAX][16];
+    uint64_t seed = 0;
+    uint32_t bytes;
+    uint8_t *list;
+
+    do {
+        tri_oracle_draw(seed++, &memory, &drawn);
+    } while (drawn.type != TRI_FRAME_SUBMIT);
+    for (uint32_t i = 0; i < TRI_TARGETS_MAX; i++) {
+        int length = snprintf(ids[i], sizeof ids[i], "eip155:%u", 1000 + i);
+
+        drawn.submit.targets[i] = (struct tri_text){ids[i], (uint32_t)length};
+    }
+    drawn.submit.target_count = 1;
+    cr_assert_eq(decode_drawn(&bytes), TRI_OK);
+    drawn.submit.target_count = 0;
+    cr_assert_eq(decode_drawn(&bytes), TRI_VIOLATION);
+    cr_assert_str_eq(fault.field, "targets");
+    drawn.submit.target_count = 64;
+    cr_assert_eq(decode_drawn(&bytes), TRI_OK);
+
+    list = memmem(encoded, bytes,
+                  "\xdc\x00\x40\xab"
+                  "eip155:1000",
+                  15);
+    cr_assert_not_null(list);
+    list[2] = 65;
+    cr_assert_eq(decode_exactly(encoded, bytes), TRI_VIOLATION);
+    cr_assert_eq(fault.code, TRI_ERROR_FIELD_OUT_OF_RANGE);
+    cr_assert_str_eq(fault.field, "targets");
+
+    drawn.submit.targets[63] = drawn.submit.targets[0];
+    cr_assert_eq(decode_drawn(&bytes), TRI_VIOLATION);
+    cr_assert_eq(fault.code, TRI_ERROR_FIELD_OUT_OF_RANGE);
+    cr_assert_str_eq(fault.field, "targets");
+    drawn.submit.targets[63].bytes = 7; /* "eip155:" */
+    cr_assert_eq(decode_drawn(&bytes), TRI_VIOLATION);
+    cr_assert_str_eq(fault.field, "targets");
+}
+
 Test(wire, peek_finds_the_id_that_decode_finds)
 {
     static const uint8_t no_id[] = {0x93, 25, 0xa1, 'x', 1};
@@ -318,19 +374,22 @@ Test(wire, encode_refuses_every_buffer_that_is_too_small)
     }
 }
 
-Test(wire, tokens_survive_and_keep_their_bound)
+Test(wire, P05_an_encoded_list_of_tokens_is_split_into_them)
 {
-    static const struct tri_text uuid = {"8f14e45f-ceea-467f-9b6d-1c2f3a4b5c6d", 36};
-    const struct tri_text both[] = {uuid, uuid};
+    static const char uuid[] = "\x91\xd9\x24"
+                               "8f14e45f-ceea-467f-9b6d-1c2f3a4b5c6d";
+    static const char four[] = "\x94\xa1w\xa1x\xa1y\xa2zz";
     struct tri_text tokens[TRI_TOKENS_MAX];
-    uint8_t to[TRI_TOKENS_BYTES_MAX];
 
-    cr_assert_eq(tri_tokens_put(&uuid, 1, to), 39);
-    cr_assert_eq(tri_tokens_get((struct tri_bytes){to, 39}, tokens), 1);
+    cr_assert_eq(tri_tokens_get((struct tri_bytes){(const uint8_t *)uuid, 39}, tokens), 1);
     cr_assert_eq(tokens[0].bytes, 36);
-    cr_assert_eq(tri_tokens_put(both, 2, to), 0);
-    cr_assert_eq(tri_tokens_put(NULL, 0, to), 1);
-    cr_assert_eq(to[0], 0x90);
+    cr_assert_eq(memcmp(tokens[0].at, "8f14e45f-ceea-467f-9b6d-1c2f3a4b5c6d", 36), 0);
+    cr_assert_eq(tri_tokens_get((struct tri_bytes){(const uint8_t *)four, 10}, tokens), 4);
+    cr_assert_eq(tokens[3].bytes, 2);
+    cr_assert_eq(memcmp(tokens[3].at, "zz", 2), 0);
+    cr_assert_eq(tri_tokens_get((struct tri_bytes){(const uint8_t *)"\x90", 1}, tokens), 0);
+    cr_assert_eq(tri_tokens_get((struct tri_bytes){(const uint8_t *)"\x95", 1}, tokens), 0);
+    cr_assert_eq(tri_tokens_get((struct tri_bytes){NULL, 0}, tokens), 0);
 }
 
 Test(wire, text_rules)

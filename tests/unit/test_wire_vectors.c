@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire_oracle.h"
+#include "tests/unit/wire_oracle.h"
 
 static struct tri_frame frame;
 static struct tri_wire_fault fault;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "wire_oracle.h"
+#include "tests/unit/wire_oracle.h"
 
 typedef struct tri_oracle_memory memory;
 
@@ -113,14 +113,16 @@ static uint32_t draw_chains(memory *m, uint32_t min, struct tri_text chains[TRI_
 
 static struct tri_bytes draw_tokens(memory *m, uint32_t min)
 {
-    struct tri_text tokens[TRI_TOKENS_MAX];
     uint32_t count = min + tri_oracle_below(m, TRI_TOKENS_MAX - min + 1);
     uint8_t *to = take(m, TRI_TOKENS_BYTES_MAX);
+    struct tri_writer writer = {to, to + TRI_TOKENS_BYTES_MAX, false};
 
+    tri_put_array(&writer, count);
     for (uint32_t i = 0; i < count; i++) {
-        tokens[i] = draw_text(m, 1, count == 1 ? 39 : 41 / count - 1);
+        tri_put_text(&writer, draw_text(m, 1, count == 1 ? 39 : 41 / count - 1));
     }
-    return (struct tri_bytes){to, tri_tokens_put(tokens, count, to)};
+    assert(!writer.failed);
+    return (struct tri_bytes){to, (uint32_t)(writer.at - to)};
 }
 
 static enum tri_error draw_code(memory *m, bool is_none_allowed)

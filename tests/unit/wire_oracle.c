@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "wire_oracle.h"
+#include "tests/unit/wire_oracle.h"
 
 #include <stdio.h>
 #include <string.h>
