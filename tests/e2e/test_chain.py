@@ -292,7 +292,7 @@ def story_kept():
         chain.peer.send(co.phase("l", co.PREPARE, "gold", body=b"\x01"),
                         co.phase("l", co.PREPARE, "gold", body=b"\x01", attempt=2))
         answers = [chain.peer.receive(), chain.peer.receive()]
-        ok(kinds(answers) == [co.PHASE_REJECT] * 2 and [answer[6] for answer in answers] == [60, 60],
+        ok([(answer[2], answer[6]) for answer in answers] == [(co.PHASE_REJECT, 60)] * 2,
            "P06: and what its payload was refused with still stands")
         answers = chain.freeze("r", "silver", last=co.COMMIT)
         chain.peer.send(co.control("r", co.ROLLBACK, tokens=answers[0][8], chains=[CHAIN]),
