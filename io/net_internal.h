@@ -36,9 +36,9 @@
 
 /* Kinds of completions. */
 #define NET_KIND_ACCEPT 1U
-#define NET_KIND_RECV   3U
-#define NET_KIND_SEND   4U
-#define NET_KIND_CANCEL 5U
+#define NET_KIND_RECV   2U
+#define NET_KIND_SEND   3U
+#define NET_KIND_CANCEL 4U
 
 #define NET_RECV_GROUP            0U
 /* So many buffers a stalled connection may hold before its receive is cancelled. */
@@ -96,7 +96,7 @@ struct net_connection {
     uint32_t lent;            /* handle of the buffer lent to the stream */
     struct tri_bytes pending; /* a frame that is to be offered */
     struct tri_bytes chunk;   /* what is left of held_first */
-    const uint8_t *ahead;     /* in chunk: up to where frames were announced */
+    const uint8_t *ahead;     /* in chunk: up to where frames were announced; NULL: none yet */
     uint32_t held_first;      /* received buffers not used up, in order */
     uint32_t held_last;
     uint32_t held_count;

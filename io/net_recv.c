@@ -99,6 +99,7 @@ static void recv_held_pop(struct tri_net *net, struct net_connection *connection
     connection->held_first = net->buffer_states[buffer].next;
     connection->held_count--;
     connection->chunk = (struct tri_bytes){NULL, 0};
+    connection->ahead = NULL;
     recv_buffer_give(net, buffer);
     if (connection->held_first == NET_NONE) {
         connection->held_last = NET_NONE;
@@ -197,9 +198,10 @@ static void recv_ahead(struct tri_net *net, struct net_connection *connection, t
     const uint8_t *end = connection->chunk.at + connection->chunk.bytes;
     const uint8_t *at = connection->ahead;
 
-    if (at < connection->chunk.at || at > end) {
+    if (at == NULL || at < connection->chunk.at) {
         at = connection->chunk.at;
     }
+    assert(at <= end);
     while (at - connection->chunk.at < NET_AHEAD_BYTES &&
            end - at > (ptrdiff_t)TRI_FRAME_HEADER_BYTES) {
         uint32_t bytes =
