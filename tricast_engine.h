@@ -23,57 +23,11 @@
 
 #include "tricast.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct tri_engine;
-
-/* One chain of the deployment; its index in the options is its name below. */
-struct tri_engine_chain {
-    struct tri_text id; /* CAIP-2, unique */
-};
-
-/* One entry of the location map (A04): an asset id, or a prefix followed by '*'. */
-struct tri_engine_location {
-    struct tri_text pattern;
-    const uint16_t *chains; /* indices, 1..64, ascending */
-    uint32_t chain_count;
-};
-
-/* R03: one row per message type and subtype. */
-struct tri_engine_policy {
-    uint32_t retries_max;         /* 0..1000 */
-    uint32_t backoff_initial_ms;  /* 1..backoff_max_ms */
-    uint32_t backoff_max_ms;      /* <= 3 600 000 */
-    uint32_t multiplier_permille; /* 1000..10000: growth of the backoff per retry */
-    uint32_t jitter_permille;     /* 0..1000: the share of the backoff that varies by message */
-    uint64_t lock_ttl_ms;         /* 0 = derived per message (L01); else fixed */
-    uint64_t dedup_window_ms;     /* R06: >= the lock TTL of every admitted message of the type */
-};
-
-#define TRI_ENGINE_BODY_CLASSES 5U
-/* Bytes of a body slot: the stored message and 48 bytes per target. */
-#define TRI_ENGINE_BODY_CLASS_BYTES   \
-    {                                 \
-        448, 1024, 4096, 16384, 86016 \
-    }
-
-struct tri_engine_options {
-    uint32_t epoch;             /* P10: durable, raised at every start, >= 1 */
-    uint32_t rounds_max;        /* open messages, 1..2^24 */
-    uint32_t dedup_entries_max; /* open and remembered messages, rounds_max..2^26 */
-    uint32_t body_counts[TRI_ENGINE_BODY_CLASSES]; /* slots per class; 0 = none of that size */
-    uint32_t waiters_max; /* clients beside the first, over all open messages, 1..2^26 */
-    const struct tri_engine_chain *chains;       /* borrowed for the engine's life */
-    uint32_t chain_count;                        /* 1..TRI_CHAINS_MAX */
-    const struct tri_engine_location *locations; /* borrowed for the engine's life */
-    uint32_t location_count;
-    uint32_t map_version; /* H02 */
-    struct tri_engine_policy policies[TRI_TYPE_COUNT][TRI_SUBTYPE_COUNT];
-    uint32_t timeout_ms[TRI_PHASE_COUNT];     /* P08 defaults: 5000, 10000, 5000 */
-    uint32_t timeout_ms_max[TRI_PHASE_COUNT]; /* H01: the most that a message may ask for */
-    uint32_t rollback_window_ms;              /* A07: 60000 */
-    uint32_t clock_allowance_ms;              /* R05, L04 */
-    uint32_t chain_share_permille; /* R08: the most that messages waiting for one chain may hold of
-                                    * any pool, 1..1000 */
-};
 
 enum tri_event_type {
     TRI_EVENT_SUBMIT,      /* a client submitted a message */
@@ -182,15 +136,6 @@ enum tri_effect_type {
     TRI_EFFECT_SEND,   /* send a frame to some targets */
     TRI_EFFECT_NOTIFY, /* tell a client */
     TRI_EFFECT_APPEND, /* append a record */
-};
-
-enum tri_send {
-    TRI_SEND_PREPARE = 0, /* 0..2 are the phases */
-    TRI_SEND_COMMIT = 1,
-    TRI_SEND_FINALIZE = 2,
-    TRI_SEND_ABORT = 3,
-    TRI_SEND_ROLLBACK = 4,
-    TRI_SEND_COUNT = 5,
 };
 
 enum tri_notify {
@@ -342,5 +287,9 @@ enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key,
 uint32_t tri_engine_open_count(const struct tri_engine *engine);
 
 const struct tri_engine_counters *tri_engine_counters(const struct tri_engine *engine);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -33,6 +33,10 @@
 
 #include "tricast.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct tri_participant;
 
 struct tri_participant_options {
@@ -207,5 +211,9 @@ enum tri_participant_state {
 /* The state of the message `key`, and its attempt (0 if none). */
 enum tri_participant_state tri_participant_state(const struct tri_participant *participant,
                                                  struct tri_key key, tri_attempt *attempt);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

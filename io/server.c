@@ -45,7 +45,7 @@ int tri_server_open(struct tri_house *house, uint32_t shard, const char **advice
     }
     server->house = house;
     server->index = shard;
-    server->shard = tri_node_shard(house->node, shard);
+    server->shard = tri_shard_set_at(house->set, shard);
     server->memory_bytes = bytes;
     server->connections = (struct server_connection *)(void *)(server + 1);
     server->greeted_first = SERVER_NONE;

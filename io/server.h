@@ -45,7 +45,7 @@ struct tri_server;
 
 /* What all servers of a process share. */
 struct tri_house {
-    struct tri_node *node;
+    struct tri_shard_set *set;
     uint32_t shards;
     uint32_t epoch;
     const struct tri_identity *identities;

@@ -64,7 +64,7 @@ bool tri_stats_next(const struct tri_house *house, uint32_t shard, uint32_t *ind
         return true;
     }
     at -= (uint32_t)STATS_OWN_COUNT;
-    if (!tri_node_counter_next(house->node, shard, &at, view)) {
+    if (!tri_shard_set_counter_next(house->set, shard, &at, view)) {
         return false;
     }
     *index = at + (uint32_t)STATS_OWN_COUNT;

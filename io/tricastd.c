@@ -60,8 +60,8 @@ struct daemon {
     struct tri_config config;
     struct tri_state state;
     struct tri_house house;
-    void *node_memory;
-    size_t node_bytes;
+    void *set_memory;
+    size_t set_bytes;
 };
 
 static void daemon_parse_listen(const char *text, struct daemon *daemon)
@@ -178,9 +178,9 @@ static void daemon_house(struct daemon *daemon, uint32_t epoch)
 }
 
 static void daemon_node_options(const struct daemon *daemon, uint32_t epoch,
-                                struct tri_node_options *options)
+                                struct tri_shard_set_options *options)
 {
-    *options = (struct tri_node_options){
+    *options = (struct tri_shard_set_options){
         .shards = daemon->config.shards,
         .engine = daemon->config.engine,
     };
@@ -204,7 +204,7 @@ static uint64_t daemon_rate(const struct tri_config *config, uint64_t *window_ms
 
 static int daemon_check(struct daemon *daemon)
 {
-    struct tri_node_options options;
+    struct tri_shard_set_options options;
     const struct tri_config *config = &daemon->config;
     const char *fault = NULL;
     uint64_t window_ms = 0;
@@ -212,13 +212,13 @@ static int daemon_check(struct daemon *daemon)
     uint64_t bytes = 0;
 
     daemon_node_options(daemon, 1, &options);
-    fault = tri_node_check(&options);
+    fault = tri_shard_set_check(&options);
     if (fault != NULL) {
         (void)fprintf(stderr, "%s:1: %s\n", daemon->config_path, fault);
         return TRI_FLAGS_EXIT;
     }
     daemon_house(daemon, 1);
-    bytes = tri_node_footprint(&options) + config->shards * tri_server_bytes(&daemon->house);
+    bytes = tri_shard_set_footprint(&options) + config->shards * tri_server_bytes(&daemon->house);
     (void)printf("%s: OK\n", daemon->config_path);
     (void)printf("  listen     %s:%u\n", daemon->address, daemon->port);
     (void)printf("  shards     %u\n", config->shards);
@@ -275,7 +275,7 @@ static bool daemon_signals(struct tri_house *house)
     return house->signals >= 0;
 }
 
-static bool daemon_open_state(struct daemon *daemon, struct tri_node_options *options)
+static bool daemon_open_state(struct daemon *daemon, struct tri_shard_set_options *options)
 {
     char trouble[TRI_CONFIG_TROUBLE_BYTES];
     uint32_t epoch = 0;
@@ -371,7 +371,7 @@ static bool daemon_run(struct tri_house *house)
 
 static bool daemon_start(struct daemon *daemon)
 {
-    struct tri_node_options options;
+    struct tri_shard_set_options options;
     struct tri_house *house = &daemon->house;
     uint64_t window_ms = 0;
     uint64_t rate = daemon_rate(&daemon->config, &window_ms);
@@ -384,19 +384,19 @@ static bool daemon_start(struct daemon *daemon)
     if (!daemon_raise_files(house) || !daemon_signals(house)) {
         return false;
     }
-    daemon->node_bytes = tri_node_footprint(&options);
-    daemon->node_memory = daemon->node_bytes == 0 ? NULL : tri_place_map(daemon->node_bytes);
-    if (daemon->node_memory == NULL) {
+    daemon->set_bytes = tri_shard_set_footprint(&options);
+    daemon->set_memory = daemon->set_bytes == 0 ? NULL : tri_place_map(daemon->set_bytes);
+    if (daemon->set_memory == NULL) {
         (void)fprintf(stderr, "tricastd: no memory for %zu MiB of tables; lower capacities\n",
-                      daemon->node_bytes >> 20);
+                      daemon->set_bytes >> 20);
         return false;
     }
-    if (tri_place_fill(daemon->node_memory, daemon->node_bytes) != 0) {
+    if (tri_place_fill(daemon->set_memory, daemon->set_bytes) != 0) {
         (void)fprintf(stderr, "tricastd: the machine lacks %zu MiB for tables; lower capacities\n",
-                      daemon->node_bytes >> 20);
+                      daemon->set_bytes >> 20);
         return false;
     }
-    house->node = tri_node_init(daemon->node_memory, &options);
+    house->set = tri_shard_set_init(daemon->set_memory, &options);
     if (!daemon_open_servers(daemon) || !daemon_write_port(daemon)) {
         return false;
     }
@@ -418,7 +418,7 @@ static void daemon_end(struct daemon *daemon)
     if (daemon->house.signals > 0) {
         (void)close(daemon->house.signals);
     }
-    tri_place_unmap(daemon->node_memory, daemon->node_bytes);
+    tri_place_unmap(daemon->set_memory, daemon->set_bytes);
     tri_state_close(&daemon->state);
     tri_config_free(&daemon->config);
 }

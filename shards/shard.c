@@ -167,7 +167,7 @@ static uint32_t shard_turn_news(struct tri_shard *shard)
     uint32_t told = 0;
 
     if (!shard->is_draining &&
-        atomic_load_explicit(&shard->node->is_draining, memory_order_relaxed)) {
+        atomic_load_explicit(&shard->set->is_draining, memory_order_relaxed)) {
         event.type = TRI_EVENT_DRAIN;
         shard->is_draining = shard_tell(shard, &event);
         told++;
@@ -286,7 +286,7 @@ void tri_shard_awake(struct tri_shard *shard)
 void tri_shard_drain(struct tri_shard *shard)
 {
     /* Only a hint to stop: nothing else is published by it, so it needs no order. */
-    atomic_store_explicit(&shard->node->is_draining, true, memory_order_relaxed);
+    atomic_store_explicit(&shard->set->is_draining, true, memory_order_relaxed);
     for (uint32_t i = 0; i < shard->shards; i++) {
         if (i != shard->index) {
             shard->ops->wake(shard->ops_context, i);

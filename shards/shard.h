@@ -3,7 +3,7 @@
  * Shard: one engine, its part of the mesh, and the way from frames to events
  * and from effects to frames.  No sockets: frames leave through ports.
  *
- * A node is a set of shards over one hash secret.  A message belongs to the
+ * A shard set is the shards of a node, over one hash secret.  A message belongs to the
  * shard that its keyed hash names (shards/route.h); a frame that arrives at
  * another shard travels there as bytes with its hash, in a block of the mesh
  * (shards/mesh.h), and is decoded by its owner.  Frames towards a connection of
@@ -60,7 +60,7 @@ struct tri_peer {
     uint16_t chain; /* role CHAIN: its index in the configuration */
 };
 
-struct tri_node_options {
+struct tri_shard_set_options {
     uint32_t shards;                  /* 1..TRI_SHARDS_MAX */
     uint8_t hash_secret[32];          /* seeds the routing hash (D06); from a file of mode 0600 */
     struct tri_engine_options engine; /* capacities are for the whole node and are divided here */
@@ -69,16 +69,16 @@ struct tri_node_options {
     uint32_t hold_bytes;  /* per shard, for frames that wait for the journal, 0 = default */
 };
 
-struct tri_node;
+struct tri_shard_set;
 struct tri_shard;
 
-/* tri_node_check returns NULL or a static sentence naming the field that is wrong. */
-const char *tri_node_check(const struct tri_node_options *options);
-/* tri_node_footprint: bytes, 64-byte aligned; 0 if the options are invalid. */
-size_t tri_node_footprint(const struct tri_node_options *options);
-/* tri_node_init formats `memory` (zeroed or not; borrowed).  Call before any thread runs. */
-struct tri_node *tri_node_init(void *memory, const struct tri_node_options *options);
-struct tri_shard *tri_node_shard(struct tri_node *node, uint32_t shard);
+/* tri_shard_set_check returns NULL or a static sentence naming the field that is wrong. */
+const char *tri_shard_set_check(const struct tri_shard_set_options *options);
+/* tri_shard_set_footprint: bytes, 64-byte aligned; 0 if the options are invalid. */
+size_t tri_shard_set_footprint(const struct tri_shard_set_options *options);
+/* tri_shard_set_init formats `memory` (zeroed or not; borrowed).  Call before any thread runs. */
+struct tri_shard_set *tri_shard_set_init(void *memory, const struct tri_shard_set_options *options);
+struct tri_shard *tri_shard_set_at(struct tri_shard_set *set, uint32_t shard);
 
 /* tri_shard_attach names the port owner of this shard.  Once, before the first turn. */
 void tri_shard_attach(struct tri_shard *shard, const struct tri_port_ops *ops, void *context);
@@ -163,15 +163,9 @@ uint32_t tri_shard_open_count(const struct tri_shard *shard);
     X(effects_held, "effects", "effects that waited for the journal")                      \
     X(open_messages, "messages", "messages open now (a gauge)")
 
-/* tri_node_counter_next walks all counters of one shard: engine's and shard's.  `index` starts at
- * 0; false at the end.  May run on any thread; values are read relaxed. */
-struct tri_counter_view {
-    const char *name;
-    const char *unit;
-    const char *help;
-    uint64_t value;
-};
-bool tri_node_counter_next(const struct tri_node *node, uint32_t shard, uint32_t *index,
-                           struct tri_counter_view *view);
+/* tri_shard_set_counter_next walks all counters of one shard: engine's and shard's.  `index` starts
+ * at 0; false at the end.  May run on any thread; values are read relaxed. */
+bool tri_shard_set_counter_next(const struct tri_shard_set *set, uint32_t shard, uint32_t *index,
+                                struct tri_counter_view *view);
 
 #endif

@@ -6,7 +6,7 @@
  *   intake.c    frames -> events        effects.c   effects -> deliveries
  *   delivery.c  deliveries -> ports     frames.c    views -> frames
  *   seats.c     chains and watchers     shard.c     the turn
- *   node.c      memory and options
+ *   shard_set.c memory and options
  *
  * Nothing steps the engine but shard_step() (shard.c), and only after
  * tri_shard_ready() has said that every effect of the step before is carried
@@ -60,10 +60,10 @@ struct tri_pending {
     struct tri_effects effects;
 };
 
-struct tri_node;
+struct tri_shard_set;
 
 struct tri_shard {
-    struct tri_node *node;
+    struct tri_shard_set *set;
     uint32_t index;
     uint32_t shards;
     uint32_t chain_count;
@@ -109,7 +109,7 @@ struct tri_shard {
     uint8_t *scratch; /* TRI_SCRATCH_BYTES */
 };
 
-struct tri_node {
+struct tri_shard_set {
     uint32_t shards;
     atomic_bool is_draining;
     struct tri_route route;

@@ -183,13 +183,13 @@ static void stress_start(uint32_t shards, uint32_t blocks, uint32_t messages)
         kit->options.engine.body_counts[0] = kit->options.engine.rounds_max;
         kit->options.engine.dedup_entries_max = 2 * shards * messages + 1024;
         if (i == 0) {
-            size_t bytes = tri_node_footprint(&kit->options);
+            size_t bytes = tri_shard_set_footprint(&kit->options);
 
             kit->memory = aligned_alloc(TRI_CACHE_LINE, bytes);
             assert(kit->memory != NULL);
-            kit->node = tri_node_init(kit->memory, &kit->options);
+            kit->set = tri_shard_set_init(kit->memory, &kit->options);
         }
-        kit->node = members[0].kit->node;
+        kit->set = members[0].kit->set;
         tri_shard_attach(kit_shard(kit, i), &ops, kit);
     }
     for (uint16_t chain = 0; chain < KIT_CHAINS; chain++) {

@@ -39,12 +39,12 @@ struct kit_port {
 };
 
 struct kit {
-    struct tri_node *node;
+    struct tri_shard_set *set;
     void *memory;
     uint32_t shards;
     uint64_t now_ns;
     uint32_t wakes[TRI_SHARDS_MAX];
-    struct tri_node_options options;
+    struct tri_shard_set_options options;
     struct tri_engine_chain chains[KIT_CHAINS];
     uint16_t all[KIT_CHAINS];
     struct tri_engine_location locations[1];
@@ -130,7 +130,7 @@ static const struct tri_port_ops kit_ops = {
 
 static inline struct tri_shard *kit_shard(struct kit *kit, uint32_t shard)
 {
-    return tri_node_shard(kit->node, shard);
+    return tri_shard_set_at(kit->set, shard);
 }
 
 /* Fills the options; the test may change them before kit_start(). */
@@ -185,8 +185,8 @@ static inline struct kit *kit_new(uint32_t shards)
 
 static inline void kit_start(struct kit *kit)
 {
-    const char *fault = tri_node_check(&kit->options);
-    size_t bytes = tri_node_footprint(&kit->options);
+    const char *fault = tri_shard_set_check(&kit->options);
+    size_t bytes = tri_shard_set_footprint(&kit->options);
 
     if (fault != NULL) {
         (void)fprintf(stderr, "%s\n", fault);
@@ -194,8 +194,8 @@ static inline void kit_start(struct kit *kit)
     assert(fault == NULL);
     kit->memory = aligned_alloc(TRI_CACHE_LINE, bytes);
     assert(kit->memory != NULL);
-    kit->node = tri_node_init(kit->memory, &kit->options);
-    assert(kit->node != NULL);
+    kit->set = tri_shard_set_init(kit->memory, &kit->options);
+    assert(kit->set != NULL);
     for (uint32_t i = 0; i < kit->shards; i++) {
         tri_shard_attach(kit_shard(kit, i), &kit_ops, kit);
     }
@@ -432,7 +432,7 @@ static inline uint64_t kit_counter_of(struct kit *kit, uint32_t shard, const cha
     struct tri_counter_view view;
     uint32_t index = 0;
 
-    while (tri_node_counter_next(kit->node, shard, &index, &view)) {
+    while (tri_shard_set_counter_next(kit->set, shard, &index, &view)) {
         if (strcmp(view.name, name) == 0) {
             return view.value;
         }

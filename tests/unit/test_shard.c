@@ -381,7 +381,7 @@ Test(shard, every_counter_has_a_name_of_its_own)
     struct tri_counter_view views[128];
     uint32_t index = 0;
 
-    while (tri_node_counter_next(kit->node, 0, &index, &views[index])) {
+    while (tri_shard_set_counter_next(kit->set, 0, &index, &views[index])) {
         cr_assert_lt(index, 127);
     }
     cr_expect_gt(index, 40);
@@ -399,18 +399,18 @@ Test(shard, options_outside_their_range_are_named)
 {
     struct kit *kit = kit_new(2);
 
-    cr_expect_null(tri_node_check(&kit->options));
+    cr_expect_null(tri_shard_set_check(&kit->options));
     kit->options.shards = 65;
-    cr_expect_str_eq(tri_node_check(&kit->options), "shards: must be 1..64");
-    cr_expect_eq(tri_node_footprint(&kit->options), 0);
+    cr_expect_str_eq(tri_shard_set_check(&kit->options), "shards: must be 1..64");
+    cr_expect_eq(tri_shard_set_footprint(&kit->options), 0);
     kit->options.shards = 2;
     kit->options.mesh_blocks = 65;
-    cr_expect_str_eq(tri_node_check(&kit->options), "mesh_blocks: must be 0..64");
+    cr_expect_str_eq(tri_shard_set_check(&kit->options), "mesh_blocks: must be 0..64");
     kit->options.mesh_blocks = 0;
     kit->options.hold_bytes = 1000;
-    cr_expect_str_eq(tri_node_check(&kit->options), "hold_bytes: must be 0 or 180096..2^30");
+    cr_expect_str_eq(tri_shard_set_check(&kit->options), "hold_bytes: must be 0 or 180096..2^30");
     kit->options.hold_bytes = 0;
     kit->options.engine.epoch = 0;
-    cr_expect_str_eq(tri_node_check(&kit->options), "epoch: must be >= 1");
+    cr_expect_str_eq(tri_shard_set_check(&kit->options), "epoch: must be >= 1");
     free(kit);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Node: the memory of all shards, carved from one piece.
+ * Shard set: the memory of all shards, carved from one piece.
  *
  * The same walk measures and formats: without memory it only adds up.  Every
  * part starts on a cache line of its own, so no two shards share one.
@@ -17,26 +17,26 @@
 #define HOLD_BYTES_MIN (2 * TRI_MESH_RECORD_BYTES_MAX)
 #define HOLD_BYTES_MAX (UINT32_C(1) << 30)
 
-static uint32_t node_share(uint32_t whole, uint32_t shards)
+static uint32_t set_share(uint32_t whole, uint32_t shards)
 {
     return whole / shards + (whole % shards == 0 ? 0 : 1);
 }
 
 /* The engine of one shard: an even share of every capacity, rounded up. */
-static struct tri_engine_options node_engine_options(const struct tri_node_options *options)
+static struct tri_engine_options set_engine_options(const struct tri_shard_set_options *options)
 {
     struct tri_engine_options engine = options->engine;
 
-    engine.rounds_max = node_share(engine.rounds_max, options->shards);
-    engine.dedup_entries_max = node_share(engine.dedup_entries_max, options->shards);
-    engine.waiters_max = node_share(engine.waiters_max, options->shards);
+    engine.rounds_max = set_share(engine.rounds_max, options->shards);
+    engine.dedup_entries_max = set_share(engine.dedup_entries_max, options->shards);
+    engine.waiters_max = set_share(engine.waiters_max, options->shards);
     for (uint32_t i = 0; i < TRI_ENGINE_BODY_CLASSES; i++) {
-        engine.body_counts[i] = node_share(engine.body_counts[i], options->shards);
+        engine.body_counts[i] = set_share(engine.body_counts[i], options->shards);
     }
     return engine;
 }
 
-static uint32_t node_blocks(const struct tri_node_options *options)
+static uint32_t set_blocks(const struct tri_shard_set_options *options)
 {
     if (options->mesh_blocks != 0) {
         return options->mesh_blocks;
@@ -44,12 +44,12 @@ static uint32_t node_blocks(const struct tri_node_options *options)
     return options->shards <= SHARDS_FEW ? BLOCKS_FEW_SHARDS : BLOCKS_MANY_SHARDS;
 }
 
-static uint32_t node_hold_bytes(const struct tri_node_options *options)
+static uint32_t set_hold_bytes(const struct tri_shard_set_options *options)
 {
     return options->hold_bytes == 0 ? TRI_HOLD_BYTES : options->hold_bytes / 8 * 8;
 }
 
-const char *tri_node_check(const struct tri_node_options *options)
+const char *tri_shard_set_check(const struct tri_shard_set_options *options)
 {
     struct tri_engine_options engine;
 
@@ -63,11 +63,11 @@ const char *tri_node_check(const struct tri_node_options *options)
         (options->hold_bytes < HOLD_BYTES_MIN || options->hold_bytes > HOLD_BYTES_MAX)) {
         return "hold_bytes: must be 0 or 180096..2^30";
     }
-    engine = node_engine_options(options);
+    engine = set_engine_options(options);
     return tri_engine_check(&engine);
 }
 
-static_assert(HOLD_BYTES_MIN == 180096, "the sentence of tri_node_check names it");
+static_assert(HOLD_BYTES_MIN == 180096, "the sentence of tri_shard_set_check names it");
 
 /* Memory as it is given out; without `at` it is only counted. */
 struct carver {
@@ -93,10 +93,10 @@ struct shard_parts {
     void *engine;
 };
 
-static struct shard_parts node_carve_shard(struct carver *carver,
-                                           const struct tri_node_options *options, uint32_t index)
+static struct shard_parts
+set_carve_shard(struct carver *carver, const struct tri_shard_set_options *options, uint32_t index)
 {
-    struct tri_engine_options engine = node_engine_options(options);
+    struct tri_engine_options engine = set_engine_options(options);
     uint32_t chains = options->engine.chain_count;
     struct shard_parts parts;
 
@@ -106,63 +106,63 @@ static struct shard_parts node_carve_shard(struct carver *carver,
     parts.registry =
         index == 0 ? carver_take(carver, tri_registry_footprint(chains, options->shards)) : NULL;
     parts.scratch = carver_take(carver, TRI_SCRATCH_BYTES);
-    parts.hold = carver_take(carver, node_hold_bytes(options));
+    parts.hold = carver_take(carver, set_hold_bytes(options));
     parts.engine = carver_take(carver, tri_engine_footprint(&engine));
     return parts;
 }
 
 /* Where everything lies; the sum stands in carver->bytes. */
-struct node_parts {
-    struct tri_node *node;
+struct set_parts {
+    struct tri_shard_set *set;
     struct tri_shard *members;
     struct tri_published_counters *published;
     void *mesh;
     struct shard_parts shards[TRI_SHARDS_MAX];
 };
 
-static void node_carve(struct carver *carver, const struct tri_node_options *options,
-                       struct node_parts *parts)
+static void set_carve(struct carver *carver, const struct tri_shard_set_options *options,
+                      struct set_parts *parts)
 {
-    parts->node = carver_take(carver, sizeof(struct tri_node));
+    parts->set = carver_take(carver, sizeof(struct tri_shard_set));
     parts->members = carver_take(carver, options->shards * sizeof(struct tri_shard));
     parts->published = carver_take(carver, options->shards * sizeof(struct tri_published_counters));
-    parts->mesh = carver_take(carver, tri_mesh_footprint(options->shards, node_blocks(options)));
+    parts->mesh = carver_take(carver, tri_mesh_footprint(options->shards, set_blocks(options)));
     for (uint32_t i = 0; i < options->shards; i++) {
-        parts->shards[i] = node_carve_shard(carver, options, i);
+        parts->shards[i] = set_carve_shard(carver, options, i);
     }
 }
 
-size_t tri_node_footprint(const struct tri_node_options *options)
+size_t tri_shard_set_footprint(const struct tri_shard_set_options *options)
 {
     struct carver carver = {.at = NULL, .bytes = 0};
-    struct node_parts parts;
+    struct set_parts parts;
 
-    if (tri_node_check(options) != NULL) {
+    if (tri_shard_set_check(options) != NULL) {
         return 0;
     }
-    node_carve(&carver, options, &parts);
+    set_carve(&carver, options, &parts);
     return carver.bytes;
 }
 
-static void node_init_shard(struct tri_node *node, const struct tri_node_options *options,
-                            const struct shard_parts *parts, uint32_t index)
+static void set_init_shard(struct tri_shard_set *set, const struct tri_shard_set_options *options,
+                           const struct shard_parts *parts, uint32_t index)
 {
-    struct tri_engine_options engine = node_engine_options(options);
-    struct tri_shard *shard = &node->members[index];
+    struct tri_engine_options engine = set_engine_options(options);
+    struct tri_shard *shard = &set->members[index];
 
     memset(shard, 0, sizeof(*shard));
-    shard->node = node;
+    shard->set = set;
     shard->index = index;
     shard->shards = options->shards;
     shard->chain_count = options->engine.chain_count;
     shard->inbox_drain_max =
         options->inbox_drain_max == 0 ? TRI_INBOX_DRAIN_MAX : options->inbox_drain_max;
-    shard->mesh = node->mesh;
-    shard->route = &node->route;
+    shard->mesh = set->mesh;
+    shard->route = &set->route;
     shard->chains = options->engine.chains;
     shard->journal = &tri_journal_none_ops;
     shard->journal_context = &shard->journal_none;
-    shard->published = &node->published[index];
+    shard->published = &set->published[index];
     shard->seats = parts->seats;
     memset(shard->seats, 0, shard->chain_count * sizeof(struct tri_chain_seat));
     shard->watchers = parts->watchers;
@@ -170,46 +170,46 @@ static void node_init_shard(struct tri_node *node, const struct tri_node_options
     if (parts->registry != NULL) {
         shard->registry = tri_registry_init(parts->registry, shard->chain_count, options->shards);
     }
-    tri_hold_init(&shard->hold, parts->hold, node_hold_bytes(options));
+    tri_hold_init(&shard->hold, parts->hold, set_hold_bytes(options));
     tri_counters_init(shard->published);
     shard->engine = tri_engine_init(parts->engine, &engine);
 }
 
-struct tri_node *tri_node_init(void *memory, const struct tri_node_options *options)
+struct tri_shard_set *tri_shard_set_init(void *memory, const struct tri_shard_set_options *options)
 {
     struct carver carver = {.at = memory, .bytes = 0};
-    struct node_parts parts;
-    struct tri_node *node = NULL;
+    struct set_parts parts;
+    struct tri_shard_set *set = NULL;
 
     assert((uintptr_t)memory % TRI_CACHE_LINE == 0);
-    assert(tri_node_check(options) == NULL);
-    node_carve(&carver, options, &parts);
-    assert(carver.bytes == tri_node_footprint(options));
-    node = parts.node;
-    memset(node, 0, sizeof(*node));
-    node->shards = options->shards;
-    node->members = parts.members;
-    node->published = parts.published;
-    atomic_init(&node->is_draining, false);
-    node->mesh = tri_mesh_init(parts.mesh, options->shards, node_blocks(options), 0);
-    tri_route_init(&node->route, options->hash_secret, options->shards);
+    assert(tri_shard_set_check(options) == NULL);
+    set_carve(&carver, options, &parts);
+    assert(carver.bytes == tri_shard_set_footprint(options));
+    set = parts.set;
+    memset(set, 0, sizeof(*set));
+    set->shards = options->shards;
+    set->members = parts.members;
+    set->published = parts.published;
+    atomic_init(&set->is_draining, false);
+    set->mesh = tri_mesh_init(parts.mesh, options->shards, set_blocks(options), 0);
+    tri_route_init(&set->route, options->hash_secret, options->shards);
     for (uint32_t i = 0; i < options->shards; i++) {
-        node_init_shard(node, options, &parts.shards[i], i);
+        set_init_shard(set, options, &parts.shards[i], i);
     }
-    return node;
+    return set;
 }
 
-struct tri_shard *tri_node_shard(struct tri_node *node, uint32_t shard)
+struct tri_shard *tri_shard_set_at(struct tri_shard_set *set, uint32_t shard)
 {
-    assert(shard < node->shards);
-    return &node->members[shard];
+    assert(shard < set->shards);
+    return &set->members[shard];
 }
 
-bool tri_node_counter_next(const struct tri_node *node, uint32_t shard, uint32_t *index,
-                           struct tri_counter_view *view)
+bool tri_shard_set_counter_next(const struct tri_shard_set *set, uint32_t shard, uint32_t *index,
+                                struct tri_counter_view *view)
 {
-    assert(shard < node->shards);
-    if (!tri_counters_get(&node->published[shard], *index, view)) {
+    assert(shard < set->shards);
+    if (!tri_counters_get(&set->published[shard], *index, view)) {
         return false;
     }
     ++*index;
