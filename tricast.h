@@ -316,10 +316,10 @@ struct tri_engine_policy {
 };
 
 #define TRI_ENGINE_BODY_CLASSES 5U
-/* Bytes of a body slot: the stored message and 48 bytes per target. */
+/* Bytes of a body slot: the stored message, 16 bytes, and 48 per target. */
 #define TRI_ENGINE_BODY_CLASS_BYTES   \
     {                                 \
-        448, 1024, 4096, 16384, 86016 \
+        416, 1024, 4096, 16384, 86016 \
     }
 
 struct tri_engine_options {
@@ -340,6 +340,9 @@ struct tri_engine_options {
     uint32_t clock_allowance_ms;              /* R05, L04 */
     uint32_t chain_share_permille; /* R08: the most that messages waiting for one chain may hold of
                                     * any pool, 1..1000 */
+    uint32_t submitters_max;       /* 0..4095 submitters are told apart */
+    uint32_t submitter_share_permille; /* R08: the most that messages of one of them may hold of any
+                                        * pool, open or remembered, 1..1000 if there are any */
 };
 
 /* Names as the specification writes them; "?" beyond the enum. */
@@ -428,7 +431,7 @@ struct tri_answer {
     enum tri_ack_type type; /* a phase: its PHASE_*_OK, or PHASE_REJECT; ABORT and ROLLBACK:
                              * PROCESSED, FAILED or REJECTED */
     enum tri_error code; /* not NONE exactly with PHASE_REJECT, FAILED and REJECTED; ALREADY_APPLIED
-                          * is said with FAILED by an applied chain that is told to ABORT (P12) */
+                          * is said with REJECTED by an applied chain that is told to ABORT (P12) */
     bool already_applied;                 /* P10; only with an OK */
     uint8_t token_bytes;                  /* PREPARE_OK: 1..42; else 0 */
     uint8_t tokens[TRI_TOKENS_BYTES_MAX]; /* an encoded array of 1..4 tokens: tri_answer_token() */
@@ -541,7 +544,7 @@ void tri_handle_close(struct tri_handle *handle);
  * cookie   in; comes back with everything that is told about this submit.
  *
  * Returns TRI_OK: exactly one TRI_NEWS_ENDED with the cookie will come; TRI_FULL: the ring or
- * in_flight_max is full, poll and submit again; TRI_VIOLATION: a count or a length lies outside its
+ * in_flight_max is full, poll, wait, and submit again; TRI_VIOLATION: a count or a length lies outside its
  * range, nothing was done.  What only the shard can see (an unknown chain, a stale timestamp) is
  * refused by TRI_NEWS_ENDED with REJECTED and a code.
  * The message leaves with the next poll, wait or flush, or when some have gathered.
@@ -610,17 +613,17 @@ struct tri_news {
  *
  * news  out; `max` entries.
  *
- * Returns how many; 0: there is none now, and tri_handle_fd() will become readable with the next.
- * Sends what was submitted.  No system call unless a shard sleeps and has to be woken.
+ * Returns how many; 0: there is none now, and tri_handle_fd() will become readable with the next, or,
+ * after a call that gave TRI_FULL, as soon as there is room.  Sends what was submitted.  No system call unless a shard sleeps and has to be woken.
  */
 uint32_t tri_handle_poll(struct tri_handle *handle, struct tri_news *news, uint32_t max);
 
-/* tri_handle_fd returns an eventfd for an event loop: readable when news came after a poll that
- * returned 0.  Poll until 0 after it was readable; the poll resets it.  Owned by the handle. */
+/* tri_handle_fd returns an eventfd for an event loop: readable when news or room came after a poll
+ * that returned 0.  Poll until 0 after it was readable; the poll resets it.  Owned by the handle. */
 int tri_handle_fd(const struct tri_handle *handle);
 
-/* tri_handle_wait sends what was submitted and blocks until there is news or `timeout_ms` (-1 = no
- * limit) has passed.  Returns whether there is news. */
+/* tri_handle_wait sends what was submitted and blocks until there is news, or room after a call that
+ * gave TRI_FULL, or `timeout_ms` (-1 = no limit) has passed.  False: the time has passed. */
 bool tri_handle_wait(struct tri_handle *handle, int timeout_ms);
 
 /* tri_handle_flush sends what was submitted, answered and asked. */
@@ -634,8 +637,58 @@ void tri_order_content(const struct tri_order *order, struct tri_content *conten
 #define TRI_TOKEN_BYTES_MAX 39U
 void tri_answer_token(struct tri_answer *answer, struct tri_text token);
 
+/* tri_answer_accept says yes: a phase's OK, or PROCESSED to ABORT and ROLLBACK.  PREPARE_OK gets a
+ * token made of the message's key and the attempt: the same order is answered with the same token,
+ * no other order ever is (P05, P06).  Returns TRI_REPLY_NOW, for the handler to return. */
+enum tri_reply tri_answer_accept(const struct tri_ticket *ticket, struct tri_answer *answer);
+
+/* tri_answer_refuse says no: PHASE_REJECT, or FAILED to ABORT and ROLLBACK.  The code, not NONE,
+ * decides what becomes of the message: tri_error_handling(), A12.  Returns TRI_REPLY_NOW. */
+enum tri_reply tri_answer_refuse(const struct tri_ticket *ticket, enum tri_error code,
+                                 struct tri_answer *answer);
+
 /* The library's version, "MAJOR.MINOR.PATCH". */
 const char *tri_version(void);
+
+/*
+ * ---- Keys and bytes, for a program without a node ----
+ *
+ * tri_engine_step() and tri_participant_step() do not hash: an id comes with its key, and a
+ * submitted message with its canonical bytes and their hash.  A node makes all of that by itself.
+ */
+
+/* What keys are made with: a plain value, read by any number of threads. */
+#define TRI_SEED_BYTES 192U
+struct tri_seed {
+    uint8_t at[TRI_SEED_BYTES];
+};
+
+/* tri_seed_init stretches 32 secret bytes.  Who knows them can aim many ids at one bucket of a
+ * table; take random ones, and keep them as long as anything that remembers keys. */
+void tri_seed_init(struct tri_seed *seed, const uint8_t secret[32]);
+
+/* tri_seed_key makes the key of an id.  Cost: a few nanoseconds. */
+struct tri_key tri_seed_key(const struct tri_seed *seed, struct tri_text id);
+
+/* Room that every message fits into. */
+#define TRI_MESSAGE_BYTES_MAX 81920U
+
+/*
+ * tri_message_encode makes a message ready for TRI_EVENT_SUBMIT.
+ *
+ * message  in; `canonical` and `inner` are not read.
+ * to       out; `bytes_max` bytes of room, which must not overlap what the message points to.
+ * encoded  out; on TRI_OK the same message, canonical and inner set; borrows `to`, nothing else.
+ * hash     out; on TRI_OK the content hash (R02).
+ * field    out; on TRI_VIOLATION the name of the field that is wrong (docs/wire.md), static.
+ *
+ * Returns TRI_OK; TRI_FULL: the room is too small; TRI_VIOLATION: a field lies outside its range or
+ * is not well formed, correct it.
+ * Cost: one encoding, one decoding, one SHA-256; no allocation.
+ */
+enum tri_result tri_message_encode(const struct tri_message *message, uint8_t *to,
+                                   uint32_t bytes_max, struct tri_message *encoded,
+                                   struct tri_hash *hash, const char **field);
 
 #ifdef __cplusplus
 }

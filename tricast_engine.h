@@ -26,6 +26,11 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __clang__
+#pragma clang diagnostic push
+/* An event is a struct in a union: every C++ compiler takes that, clang remarks on it. */
+#pragma clang diagnostic ignored "-Wnested-anon-types"
+#endif
 
 struct tri_engine;
 
@@ -39,6 +44,7 @@ enum tri_event_type {
                             * there is a connection, drop it if not */
     TRI_EVENT_JOURNAL_DURABLE, /* every record <= lsn is durable */
     TRI_EVENT_JOURNAL_FAILED,  /* records >= lsn will never be known to be durable (D07) */
+    TRI_EVENT_CHECKPOINT,      /* append the next part of a checkpoint; begins one if none runs */
     TRI_EVENT_DRAIN,           /* take no new messages, finish the open ones */
     TRI_EVENT_TICK,            /* time has passed */
 };
@@ -53,6 +59,8 @@ struct tri_event {
             struct tri_hash hash;
             const struct tri_message *message;
             uint64_t client; /* who is told; the caller's handle, not 0 */
+            /* Whose share it takes (R08), 1..submitters_max; above that, or 0: nobody's. */
+            uint32_t submitter;
         } submit;
         struct {
             struct tri_key key;
@@ -143,14 +151,20 @@ enum tri_notify {
     TRI_NOTIFY_NOTICE, /* primary finality (F01) */
 };
 
+/* Kinds of records; their numbers stand in journals and never change their meaning. */
 enum tri_record {
-    TRI_RECORD_ACCEPT,   /* the message is ours (D01) */
-    TRI_RECORD_ATTEMPT,  /* a redelivery begins */
-    TRI_RECORD_DECISION, /* COMMIT, with the tokens (D02) */
-    TRI_RECORD_ROLLBACK, /* who is rolled back, and until when */
-    TRI_RECORD_PRIMARY,  /* primary finality: the point of no return (A08) */
-    TRI_RECORD_OUTCOME,  /* how it ended */
-    TRI_RECORD_COUNT,
+    TRI_RECORD_ACCEPT = 0,   /* the message is ours (D01) */
+    TRI_RECORD_ATTEMPT = 1,  /* a redelivery begins */
+    TRI_RECORD_DECISION = 2, /* COMMIT, with the tokens (D02) */
+    TRI_RECORD_ROLLBACK = 3, /* who is rolled back, and until when */
+    TRI_RECORD_PRIMARY = 4,  /* primary finality: the point of no return (A08) */
+    TRI_RECORD_OUTCOME = 5,  /* how it ended */
+    TRI_RECORD_CLOSE = 6,    /* FINALIZE has ended behind a primary record; nothing waits for it */
+    TRI_RECORD_IMAGE = 7,    /* an open message as it stands, of a checkpoint */
+    TRI_RECORD_REMEMBER = 8, /* a closed message, of a checkpoint */
+    TRI_RECORD_CHECKPOINT = 9, /* the checkpoint is complete: records before its begin say nothing
+                                * more */
+    TRI_RECORD_COUNT = 10,
 };
 
 struct tri_effect {
@@ -178,8 +192,9 @@ struct tri_effect {
         } notify;
         struct {
             enum tri_record kind;
-            uint64_t lsn; /* consecutive, from 1 */
-        } append;
+            uint64_t lsn;       /* consecutive, from 1 */
+            uint64_t begin_lsn; /* CHECKPOINT only */
+        } append;               /* its bytes: tri_engine_record() */
     };
     struct tri_round_view round;
 };
@@ -197,6 +212,7 @@ struct tri_effects {
     X(refused, "messages", "submits refused at admission")                                       \
     X(refused_busy, "messages", "submits refused because a pool was full (R08)")                 \
     X(refused_chain_share, "messages", "submits refused by the share of a waiting chain (R08)")  \
+    X(refused_submitter_share, "messages", "submits refused by the share of their sender (R08)") \
     X(refused_stale, "messages", "submits refused by age or clock (R05)")                        \
     X(duplicates, "messages", "submits of a known id with the same content (R01)")               \
     X(waiters_replaced, "clients", "waiting clients replaced by newer ones of the same message") \
@@ -221,7 +237,7 @@ struct tri_effects {
     X(acks_late, "answers", "phase answers for an attempt or phase that is not open (P07)")      \
     X(acks_stranger, "answers", "phase answers of a chain that is no target (P07)")              \
     X(acks_invalid, "answers", "phase answers that do not fit their phase (P04)")                \
-    X(commits_unknown, "answers", "COMMITs answered NO_RESERVATION (P13)")                       \
+    X(commits_unknown, "answers", "COMMITs refused by who may have forgotten them (P13)")         \
     X(strays_aborted, "answers", "PREPARE_OK or ASK answered with ABORT (P14)")                  \
     X(control_acks, "answers", "answers to ABORT and ROLLBACK")                                  \
     X(asks, "frames", "questions about a reservation (P14)")
@@ -283,11 +299,72 @@ struct tri_engine_status {
 enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key, struct tri_text id,
                                   uint64_t now_ns, struct tri_engine_status *status);
 
+/* The longest payload of a record. */
+#define TRI_RECORD_BYTES_MAX 88064U
+
+/*
+ * tri_engine_record writes the payload of an APPEND effect of the last step.
+ *
+ * append  in; not yet touched by a later step.
+ * to      out; tri_engine_record_bytes_max() bytes of room, never more than TRI_RECORD_BYTES_MAX.
+ *
+ * Returns the bytes written, at least 8.
+ */
+uint32_t tri_engine_record(struct tri_engine *engine, const struct tri_effect *append, uint8_t *to);
+uint32_t tri_engine_record_bytes_max(struct tri_engine *engine, const struct tri_effect *append);
+
+/* A record on its way back from a journal. */
+struct tri_replay {
+    enum tri_record kind;
+    struct tri_bytes payload; /* borrowed until the call returns */
+    /* The index in the options of each chain that the journal numbers, UINT16_MAX = not configured
+     * any more. */
+    const uint16_t *chains;
+    uint32_t chain_count;
+    uint64_t now_ns;
+    uint64_t wall_ms;
+};
+
+/*
+ * tri_engine_replay takes one record back, between tri_engine_init() and tri_engine_resume().
+ *
+ * Records come in the order of (epoch, LSN).  One whose message is not known is skipped, because a
+ * checkpoint has begun behind its first record and will name it, or has ended without it.
+ *
+ * fault  out; a static sentence unless the result is TRI_OK or TRI_STALE.
+ *
+ * Returns TRI_OK; TRI_STALE: skipped; TRI_FULL: the capacities are smaller than what was kept,
+ * raise them; TRI_VIOLATION: the payload is no record: the journal is damaged although its
+ * checksums hold.
+ */
+enum tri_result tri_engine_replay(struct tri_engine *engine, const struct tri_replay *replay,
+                                  const char **fault);
+
+/*
+ * tri_engine_resume ends the replay: what was open goes on (D02).
+ *
+ * A decided message waits for its chains to connect and gets the same frames with the same attempt;
+ * an undecided attempt is as good as aborted, and the next one begins after a backoff without using
+ * up a retry.  Timers run from now (L07).
+ *
+ * Returns TRI_OK; TRI_GONE: an open message has a target that is not configured any more: configure
+ * it again.
+ */
+enum tri_result tri_engine_resume(struct tri_engine *engine, uint64_t now_ns, uint64_t wall_ms);
+
+/* The LSN at which the running checkpoint began, 0 = none runs.  Step CHECKPOINT until it is 0
+ * again: then every record before the begin of the last one may be dropped, as soon as its
+ * CHECKPOINT record is durable. */
+uint64_t tri_engine_checkpoint_lsn(const struct tri_engine *engine);
+
 /* Open messages now. */
 uint32_t tri_engine_open_count(const struct tri_engine *engine);
 
 const struct tri_engine_counters *tri_engine_counters(const struct tri_engine *engine);
 
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
 #ifdef __cplusplus
 }
 #endif

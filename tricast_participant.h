@@ -16,6 +16,9 @@
  * names the LSN that it must not overtake (after_lsn, 0 = none).  A caller
  * without a journal steps a DURABLE event right after each batch.
  *
+ * A journal keeps the bytes that tri_participant_record() makes of each APPEND
+ * effect, and gives them to tri_participant_replay() after a crash (D05).
+ *
  * While the ledger works on a message, frames of that message are answered if
  * the verdict cannot change the answer, ignored (counted) if the verdict will
  * be the answer, and else one of them, the highest attempt and ROLLBACK before
@@ -36,6 +39,11 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __clang__
+#pragma clang diagnostic push
+/* An event is a struct in a union: every C++ compiler takes that, clang remarks on it. */
+#pragma clang diagnostic ignored "-Wnested-anon-types"
+#endif
 
 struct tri_participant;
 
@@ -44,15 +52,20 @@ struct tri_participant_options {
     uint32_t instance;    /* P15: durable, raised at every start, >= 1; names the tokens (P05) */
     uint64_t dedup_window_ms;        /* P13: how long a closed message is remembered, 0..2^36 */
     uint64_t reservation_ttl_ms_max; /* a longer TTL in PREPARE is cut to this; 0 = no cut */
+    /* The ledger keeps its state by itself, not in the journal beside the participant's records: an
+     * operation then waits for a record of the intent, and a recovered one is asked for again with
+     * `is_again` (D05). */
+    bool ledger_is_apart;
 };
 
 enum tri_participant_event_type {
-    TRI_PARTICIPANT_PHASE,   /* a PHASE frame arrived */
-    TRI_PARTICIPANT_CONTROL, /* an ABORT or ROLLBACK frame arrived */
-    TRI_PARTICIPANT_WELCOME, /* a connection to the coordinator was welcomed (P14) */
-    TRI_PARTICIPANT_LEDGER,  /* the ledger's verdict on an earlier LEDGER effect */
-    TRI_PARTICIPANT_DURABLE, /* every record with an LSN <= lsn is durable */
-    TRI_PARTICIPANT_TICK,    /* time has passed */
+    TRI_PARTICIPANT_PHASE,      /* a PHASE frame arrived */
+    TRI_PARTICIPANT_CONTROL,    /* an ABORT or ROLLBACK frame arrived */
+    TRI_PARTICIPANT_WELCOME,    /* a connection to the coordinator was welcomed (P14) */
+    TRI_PARTICIPANT_LEDGER,     /* the ledger's verdict on an earlier LEDGER effect */
+    TRI_PARTICIPANT_DURABLE,    /* every record with an LSN <= lsn is durable */
+    TRI_PARTICIPANT_CHECKPOINT, /* append the next part of a checkpoint; begins one if none runs */
+    TRI_PARTICIPANT_TICK,       /* time has passed */
 };
 
 enum tri_ledger_op {
@@ -67,7 +80,7 @@ enum tri_ledger_op {
 struct tri_participant_event {
     enum tri_participant_event_type type;
     uint64_t now_ns;  /* monotonic; never goes back between steps */
-    uint64_t wall_ms; /* Unix time, for expiry only (P13, L07) */
+    uint64_t wall_ms; /* Unix time: for expiry, and in records (P13, L07) */
     union {
         struct {
             struct tri_key key; /* of the id, by the caller's keyed hash */
@@ -89,9 +102,6 @@ struct tri_participant_event {
             uint64_t expires_at_ms;
         } control;
         struct {
-            uint32_t epoch;
-        } welcome;
-        struct {
             uint32_t entry; /* from the LEDGER effect */
             uint32_t generation;
             enum tri_ledger_op op;
@@ -111,15 +121,30 @@ enum tri_participant_effect_type {
     TRI_PARTICIPANT_EFFECT_APPEND,      /* append the entry's record, it has the LSN `lsn` */
 };
 
+/* Kinds of records; their numbers stand in journals and never change their meaning. */
+enum tri_participant_record {
+    TRI_PARTICIPANT_RECORD_MESSAGE = 0,    /* all that is remembered of a message */
+    TRI_PARTICIPANT_RECORD_FORGOTTEN = 1,  /* nothing is remembered of a message any more */
+    TRI_PARTICIPANT_RECORD_CHECKPOINT = 2, /* a checkpoint is complete: records before its begin say
+                                            * nothing more */
+    TRI_PARTICIPANT_RECORD_COUNT = 3,
+};
+/* The caller's own records in the same journal have kinds from here on. */
+#define TRI_PARTICIPANT_RECORD_OWN 16U
+
 /* Pointers are borrowed until the next step.  An answer about a message that has no entry has the
  * entry UINT32_MAX. */
 struct tri_participant_effect {
     enum tri_participant_effect_type type;
-    uint64_t after_lsn;  /* answers: hold until durable up to here */
-    uint64_t lsn;        /* APPEND */
+    uint64_t after_lsn;                 /* answers, LEDGER: hold until durable up to here */
+    uint64_t lsn;                       /* APPEND: consecutive, from 1 */
+    uint64_t begin_lsn;                 /* APPEND of CHECKPOINT */
+    enum tri_participant_record record; /* APPEND; its bytes: tri_participant_record() */
     uint32_t entry;      /* LEDGER: names the message towards the ledger while it is remembered */
     uint32_t generation; /* LEDGER: tells it from messages that had the same entry before */
     enum tri_ledger_op op;
+    bool is_again; /* LEDGER: it was asked for before a crash and may have been done: look, and do
+                    * only what is missing (D05) */
     struct tri_key key;
     struct tri_text id;
     tri_attempt attempt;
@@ -197,21 +222,121 @@ uint64_t tri_participant_deadline_ns(const struct tri_participant *participant);
 const struct tri_participant_counters *
 tri_participant_counters(const struct tri_participant *participant);
 
+/*
+ * ---- Records: across restarts ----
+ *
+ * A participant that starts again with a raised instance takes its records back and goes on: the
+ * same frames get the same answers, tokens included (P06).
+ *
+ *     tri_participant_init
+ *     tri_participant_replay   each record, in the order of (instance, LSN)
+ *     tri_participant_resume   until it returns TRI_OK; carry out its effects each time
+ *     tri_participant_step     LSNs begin at 1 again
+ *
+ * A ledger in the same journal adds what it has changed to the payload of the record that follows
+ * its work in the list of effects: effect, applied mark and answer are then one record (D05).
+ */
+
+/* The longest payload of a record. */
+#define TRI_PARTICIPANT_RECORD_BYTES_MAX 256U
+
+/*
+ * tri_participant_record writes the payload of an APPEND effect of the last step.
+ *
+ * to  out; TRI_PARTICIPANT_RECORD_BYTES_MAX bytes of room.
+ *
+ * Returns the bytes written.  A record says how things are, never what has changed: the last one of
+ * a message wins, and two of one step are equal.
+ */
+uint32_t tri_participant_record(const struct tri_participant *participant,
+                                const struct tri_participant_effect *append,
+                                uint8_t to[TRI_PARTICIPANT_RECORD_BYTES_MAX]);
+
+/*
+ * tri_participant_replay takes one record back, between tri_participant_init() and
+ * tri_participant_resume().
+ *
+ * payload  in; borrowed until the call returns.
+ * now_ns   monotonic, wall_ms Unix time: what is left of a reservation is its end on the wall clock
+ *          less wall_ms, never more than was left when the record was written (L07).
+ * entry    out; MESSAGE: what LEDGER effects will call the message, and FORGOTTEN: have called it.
+ *          Else UINT32_MAX.
+ * fault    out; a static sentence unless the result is TRI_OK or TRI_STALE.
+ *
+ * Returns TRI_OK; TRI_STALE: the forgotten message is not known, nothing changed; TRI_FULL:
+ * entries_max is smaller than what was kept, raise it; TRI_VIOLATION: the payload is no record, or
+ * one of an instance that is not below this one's.
+ */
+enum tri_result tri_participant_replay(struct tri_participant *participant,
+                                       enum tri_participant_record kind, struct tri_bytes payload,
+                                       uint64_t now_ns, uint64_t wall_ms, uint32_t *entry,
+                                       const char **fault);
+
+/*
+ * tri_participant_resume ends the replay, over one or more calls.
+ *
+ * Work that was at the ledger is asked for again.  A ledger apart is also told to release what is
+ * not held, since a crash may have come before that was carried out.
+ *
+ * effects  out; reset first.  Carry them out in order; verdicts may be stepped at once.
+ *
+ * Returns TRI_OK, or TRI_MORE: call again; until then no event but verdicts may be stepped.
+ */
+enum tri_result tri_participant_resume(struct tri_participant *participant, uint64_t now_ns,
+                                       uint64_t wall_ms, struct tri_participant_effects *effects);
+
+/* The LSN at which the running checkpoint began, 0 = none runs.  Step CHECKPOINT until it is 0
+ * again: then every record before the begin of the last one may be dropped, as soon as its
+ * CHECKPOINT record is durable.  That record comes alone, in a step behind all others, so that the
+ * caller's own can be appended before it. */
+uint64_t tri_participant_checkpoint_lsn(const struct tri_participant *participant);
+
+/* tri_participant_take_lsn takes the next LSN for a record of the caller's own. */
+uint64_t tri_participant_take_lsn(struct tri_participant *participant);
+
 /* What the chain is for a message (P10). */
-enum tri_participant_state {
-    TRI_PARTICIPANT_NONE,
-    TRI_PARTICIPANT_RESERVING, /* PREPARE is at the ledger */
-    TRI_PARTICIPANT_RESERVED,
-    TRI_PARTICIPANT_APPLYING, /* COMMIT is at the ledger: the reservation does not expire (L05) */
-    TRI_PARTICIPANT_APPLIED,
-    TRI_PARTICIPANT_UNDOING, /* ROLLBACK is at the ledger */
-    TRI_PARTICIPANT_UNDONE,
-    TRI_PARTICIPANT_STATE_COUNT,
+enum tri_participant_state { /* the numbers stand in journals */
+                             TRI_PARTICIPANT_NONE = 0,
+                             TRI_PARTICIPANT_RESERVING = 1, /* PREPARE is at the ledger */
+                             TRI_PARTICIPANT_RESERVED = 2,
+                             TRI_PARTICIPANT_APPLYING = 3, /* COMMIT is at the ledger: the
+                                                              reservation does not expire (L05) */
+                             TRI_PARTICIPANT_APPLIED = 4,
+                             TRI_PARTICIPANT_UNDOING = 5, /* ROLLBACK is at the ledger */
+                             TRI_PARTICIPANT_UNDONE = 6,
+                             TRI_PARTICIPANT_STATE_COUNT = 7,
 };
 /* The state of the message `key`, and its attempt (0 if none). */
 enum tri_participant_state tri_participant_state(const struct tri_participant *participant,
                                                  struct tri_key key, tri_attempt *attempt);
+/* The id of the message `key`, empty if nothing is remembered of it.  Borrowed until the next step.
+ */
+struct tri_text tri_participant_id(const struct tri_participant *participant, struct tri_key key);
 
+/*
+ * ---- Behind a chain handler (tricast.h) ----
+ *
+ * The orders of a message come on the thread of one shard, so a chain keeps one participant per
+ * shard and needs no lock for it; its ledger is shared by all of them.  Each participant has an
+ * `instance` of its own, so that no two give the same token.
+ */
+
+/* tri_participant_from_order makes the event of an order; it borrows what the order borrows. */
+void tri_participant_from_order(const struct tri_order *order, struct tri_participant_event *event);
+
+/* tri_participant_to_answer makes the answer of a PHASE_ACK or CONTROL_ACK effect: what the handler
+ * returns, or what tri_handle_answer() takes when the ledger's verdict came later. */
+void tri_participant_to_answer(const struct tri_participant_effect *effect,
+                               struct tri_answer *answer);
+
+/* tri_participant_to_ticket names the order that a PHASE_ACK or CONTROL_ACK effect answers, or the
+ * reservation of an ASK; `chain` is this chain's index in the node's options. */
+void tri_participant_to_ticket(const struct tri_participant_effect *effect, uint16_t chain,
+                               struct tri_ticket *ticket);
+
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -49,20 +49,33 @@ uint64_t bench_cpu_ns(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-void bench_pin(uint32_t cpu)
+/* Of the process, before any thread was bound. */
+static const cpu_set_t *allowed_cpus(void)
 {
     static cpu_set_t allowed;
     static bool is_known;
-    cpu_set_t one;
 
-    if (!is_known) { /* of the process, before any thread was bound */
+    if (!is_known) {
         (void)sched_getaffinity(0, sizeof(allowed), &allowed);
         is_known = true;
     }
-    cpu %= (uint32_t)CPU_COUNT(&allowed);
+    return &allowed;
+}
+
+void bench_unpin(void)
+{
+    (void)sched_setaffinity(0, sizeof(cpu_set_t), allowed_cpus());
+}
+
+void bench_pin(uint32_t cpu)
+{
+    const cpu_set_t *allowed = allowed_cpus();
+    cpu_set_t one;
+
+    cpu %= (uint32_t)CPU_COUNT(allowed);
     CPU_ZERO(&one);
     for (size_t i = 0; i < CPU_SETSIZE; i++) {
-        if (CPU_ISSET(i, &allowed) && cpu-- == 0) {
+        if (CPU_ISSET(i, allowed) && cpu-- == 0) {
             CPU_SET(i, &one);
             break;
         }
@@ -110,26 +123,55 @@ static double third_best(const struct bench_series *series, enum bench_better be
     return better == BENCH_LOWER ? sorted.at[rank] : sorted.at[sorted.count - 1 - rank];
 }
 
-void bench_report(const char *name, const struct bench_series *series, const char *unit,
-                  enum bench_better better, const char *baseline_name,
-                  const struct bench_series *baseline)
+double bench_median(const struct bench_series *series)
+{
+    struct bench_series sorted = *series;
+
+    assert(sorted.count > 0);
+    qsort(sorted.at, sorted.count, sizeof(sorted.at[0]), ascending);
+    return (sorted.at[(sorted.count - 1) / 2] + sorted.at[sorted.count / 2]) / 2;
+}
+
+/* Prints and keeps a figure whose value, and baseline's, have been chosen. */
+static void report_add(const char *name, const struct bench_series *series, const char *unit,
+                       enum bench_better better, double value, const char *baseline_name,
+                       double baseline_value)
 {
     struct report *report = &reports[report_count++];
-    double ignored;
 
     assert(report_count <= REPORTS_MAX);
-    *report = (struct report){name, unit, better, series->count, 0, 0, 0, baseline_name, 0, 0};
-    report->value = third_best(series, better, &report->min, &report->max);
+    *report = (struct report){name, unit, better,        series->count,  value,
+                              0,    0,    baseline_name, baseline_value, 0};
+    (void)third_best(series, better, &report->min, &report->max);
     (void)printf("%-36s %14.6g %-10s (%u samples, %.6g..%.6g)", name, report->value, unit,
                  report->samples, report->min, report->max);
     if (baseline_name != NULL) {
-        report->baseline_value = third_best(baseline, better, &ignored, &ignored);
         report->ratio = better == BENCH_HIGHER ? report->value / report->baseline_value
                                                : report->baseline_value / report->value;
         (void)printf("  %.3g x %s (%.6g)", report->ratio, baseline_name, report->baseline_value);
     }
     (void)printf("\n");
     (void)fflush(stdout);
+}
+
+void bench_report(const char *name, const struct bench_series *series, const char *unit,
+                  enum bench_better better, const char *baseline_name,
+                  const struct bench_series *baseline)
+{
+    double min;
+    double max;
+    double value = third_best(series, better, &min, &max);
+
+    report_add(name, series, unit, better, value, baseline_name,
+               baseline_name == NULL ? 0 : third_best(baseline, better, &min, &max));
+}
+
+void bench_report_median(const char *name, const struct bench_series *series, const char *unit,
+                         enum bench_better better, const char *baseline_name,
+                         const struct bench_series *baseline)
+{
+    report_add(name, series, unit, better, bench_median(series), baseline_name,
+               baseline_name == NULL ? 0 : bench_median(baseline));
 }
 
 /* ---- the machine ---- */
@@ -247,9 +289,13 @@ struct entry {
 };
 
 static const struct entry entries[] = {
+    {"embed", bench_embed, "rounds through a node in this program"},
     {"engine", bench_engine, "rounds through tri_engine_step, no codec"},
+    {"hostile", bench_hostile, "what hostile peers take from a client's p99"},
+    {"memory", bench_memory, "bytes of a message, open and remembered"},
     {"ring", bench_ring, "messages between two threads"},
     {"rounds", bench_rounds, "rounds over TCP: server, three chains, a client"},
+    {"scale", bench_scale, "a node in this program, one shard against two"},
     {"wire", bench_wire, "frames encoded and decoded"},
 };
 

@@ -49,6 +49,13 @@ void bench_report(const char *name, const struct bench_series *series, const cha
                   enum bench_better better, const char *baseline_name,
                   const struct bench_series *baseline);
 
+/* bench_report_median is the same for what may lie on either side of its baseline: the median of
+ * the samples. */
+void bench_report_median(const char *name, const struct bench_series *series, const char *unit,
+                         enum bench_better better, const char *baseline_name,
+                         const struct bench_series *baseline);
+double bench_median(const struct bench_series *series);
+
 /* bench_note prints a line that belongs to the figures: an estimate, a hash of the work done. */
 void bench_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -57,11 +64,17 @@ uint64_t bench_now_ns(void);
 uint64_t bench_cpu_ns(void);
 /* bench_pin binds the calling thread to the n-th CPU that this process may use. */
 void bench_pin(uint32_t cpu);
+/* bench_unpin lets it run on all of them again. */
+void bench_unpin(void);
 
 /* The benchmarks: 0, or 1 after a message if one could not run. */
+int bench_embed(const struct bench_run *run);
 int bench_engine(const struct bench_run *run);
+int bench_hostile(const struct bench_run *run);
+int bench_memory(const struct bench_run *run);
 int bench_ring(const struct bench_run *run);
 int bench_rounds(const struct bench_run *run);
+int bench_scale(const struct bench_run *run);
 int bench_wire(const struct bench_run *run);
 
 #endif

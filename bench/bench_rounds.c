@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rounds over TCP as they are deployed: tricastd with one shard on CPU 0; three tricast-chain with
- * their real ledgers and this client on CPU 1; GUARANTEED, three phases, 1,024 in flight, no
- * journal.
+ * Rounds over TCP as they are deployed (bench/stage.h); GUARANTEED, three phases, 1,024 in flight,
+ * no journal.
  *
  * Estimate per round for the server: 1 SUBMIT and 9 PHASE_ACK in (800 bytes), 9 PHASE and 3 client
  * frames out (1,900 bytes): 0.7 us for bytes, 10 x 40 ns to decode and route, 0.5 us of engine, 9 x
@@ -12,384 +11,13 @@
  *
  * Baseline: bench/bare.h in the same run, sample by sample.
  */
-#include <assert.h>
-#include <errno.h>
-#include <ftw.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "bench/bare.h"
 #include "bench/bench.h"
-#include "engine/wire.h"
-#include "io/client.h"
+#include "bench/stage.h"
 
-#define IN_FLIGHT     1024U
-#define ASSETS        4095U /* more than in flight, so that no message waits for another's asset */
-#define ASSET_OF_WAIT 4095U /* while the chains are awaited */
-#define CHAINS        3U
-#define CLOCK_EVERY   16U /* answers between two looks at the clock */
-#define FRAME_BYTES   512U
-#define NUMBER_DIGITS 8U
-
-static const char *const chain_ids[CHAINS] = {"eip155:8453", "eip155:42161", "eip155:10"};
-
-struct stage {
-    char directory[64];
-    pid_t server;
-    pid_t chains[CHAINS];
-    struct tri_client client;
-    bool is_waiting; /* the chains have not answered yet */
-    uint64_t next;   /* number of the next message */
-    uint64_t processed;
-    uint64_t others; /* results that are not PROCESSED */
-    enum tri_error other_code;
-    /* A SUBMIT of each kind, in which only digits change. */
-    uint8_t submit[2][FRAME_BYTES];
-    uint32_t submit_bytes[2];
-    uint32_t id_at[2];
-    uint32_t asset_at[2][2];
-};
-
-/* ---- processes ---- */
-
-static pid_t spawn(const char *program, const char *const arguments[], uint32_t cpu)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        bench_pin(cpu);
-        (void)execv(program, (char *const *)arguments);
-        (void)fprintf(stderr, "tricast-bench: %s: %s\n", program, strerror(errno));
-        _exit(127);
-    }
-    return pid;
-}
-
-static bool stage_config(const struct stage *stage, const char *path)
-{
-    FILE *file = fopen(path, "we");
-
-    if (file == NULL) {
-        perror(path);
-        return false;
-    }
-    (void)fprintf(
-        file,
-        "shards: 1\ndataDir: %s/data\njournal: none\nrollbackWindowMs: 500\n"
-        "clockAllowanceMs: 500\nchainSharePermille: 1000\n"
-        "listen: {address: 127.0.0.1, port: 0}\n"
-        "timeouts: {prepareMs: 500, commitMs: 500, finalizeMs: 500}\n"
-        "capacities: {rounds: 16384, dedupEntries: 4194304, waiters: 16384, bodies448: 16384}\n"
-        "log: {level: warn}\n"
-        "clients: [{name: bench}]\noperators: [{name: bench}]\n"
-        "locations: {version: 1, entries: [{asset: \"bond-*\", chains: [\"%s\", \"%s\", "
-        "\"%s\"]}]}\n"
-        "retries:\n  - {type: REGULATORY_ACTION, maxRetries: 0, initialBackoffMs: 1, "
-        "maxBackoffMs: 1, dedupWindowMs: 3500}\n"
-        "chains: [{id: \"%s\"}, {id: \"%s\"}, {id: \"%s\"}]\n",
-        stage->directory, chain_ids[0], chain_ids[1], chain_ids[2], chain_ids[0], chain_ids[1],
-        chain_ids[2]);
-    return fclose(file) == 0;
-}
-
-static uint16_t stage_port(const char *path)
-{
-    for (uint32_t i = 0; i < 1000; i++) {
-        FILE *file = fopen(path, "re");
-        char text[16] = "";
-
-        if (file != NULL) {
-            unsigned long port =
-                fgets(text, sizeof(text), file) == NULL ? 0 : strtoul(text, NULL, 10);
-
-            (void)fclose(file);
-            if (port > 0 && port < 65536) {
-                return (uint16_t)port;
-            }
-        }
-        (void)poll(NULL, 0, 10);
-    }
-    return 0;
-}
-
-static bool stage_chains(struct stage *stage, const struct bench_run *run, uint16_t port)
-{
-    char program[4096];
-    char server[32];
-    char state[128];
-    char entries[16];
-
-    (void)snprintf(program, sizeof(program), "%s/tricast-chain", run->build_dir);
-    (void)snprintf(server, sizeof(server), "127.0.0.1:%u", port);
-    (void)snprintf(entries, sizeof(entries), "%u", run->is_smoke ? 262144U : 2097152U);
-    for (uint32_t i = 0; i < CHAINS; i++) {
-        (void)snprintf(state, sizeof(state), "%s/chain-%u", stage->directory, i);
-        const char *const arguments[] = {
-            program,          "--connect", server,       "--chain",       chain_ids[i],
-            "--state",        state,       "--volatile", "--asset-count", "4096",
-            "--asset-prefix", "bond-",     "--entries",  entries,         "--dedup-window-ms",
-            "1000",           NULL};
-
-        stage->chains[i] = spawn(program, arguments, 1);
-    }
-    return true;
-}
-
-/* ---- the load ---- */
-
-static bool find_run(const uint8_t *bytes, uint32_t count, const char *what, uint32_t from,
-                     uint32_t *at)
-{
-    const uint8_t *found = memmem(bytes + from, count - from, what, strlen(what));
-
-    if (found == NULL) {
-        return false;
-    }
-    *at = (uint32_t)(found - bytes);
-    return true;
-}
-
-static void stage_templates(struct stage *stage)
-{
-    static const char *const actions[2] = {"FREEZE", "RELEASE"};
-
-    for (uint32_t k = 0; k < 2; k++) {
-        struct tri_action_payload action = {
-            {"bond-000000", 11}, {actions[k], (uint32_t)strlen(actions[k])}, {"benchmark", 9}};
-        struct tri_frame frame = {.type = TRI_FRAME_SUBMIT};
-        struct timespec wall;
-        uint8_t payload[256];
-        bool is_found;
-
-        (void)clock_gettime(CLOCK_REALTIME, &wall);
-        frame.submit = (struct tri_message){
-            .id = {"00000000-7c1e-4f00-8000-bench0000000", 36},
-            .type = TRI_TYPE_REGULATORY_ACTION,
-            .priority = TRI_PRIORITY_NORMAL,
-            .atomicity = TRI_GUARANTEED,
-            .ttl_s = 1,
-            .timestamp_ms = (uint64_t)wall.tv_sec * 1000U,
-            .source_chain = {"eip155:1", 8},
-            .source_node = {"bench", 5},
-            .target_count = CHAINS,
-            .asset_count = 1,
-            .assets = {{"bond-000000", 11}},
-            .payload = {payload, tri_action_encode(&action, payload, sizeof(payload))}};
-        for (uint32_t i = 0; i < CHAINS; i++) {
-            frame.submit.targets[i] =
-                (struct tri_text){chain_ids[i], (uint32_t)strlen(chain_ids[i])};
-        }
-        stage->submit_bytes[k] = tri_wire_encode(&frame, stage->submit[k], FRAME_BYTES);
-        assert(stage->submit_bytes[k] > 0);
-        is_found = find_run(stage->submit[k], stage->submit_bytes[k], "00000000-7c1e", 0,
-                            &stage->id_at[k]) &&
-                   find_run(stage->submit[k], stage->submit_bytes[k], "bond-000000", 0,
-                            &stage->asset_at[k][0]) &&
-                   find_run(stage->submit[k], stage->submit_bytes[k], "bond-000000",
-                            stage->asset_at[k][0] + 1, &stage->asset_at[k][1]);
-        assert(is_found);
-        (void)is_found;
-    }
-}
-
-static void put_digits(uint8_t *at, uint64_t number, uint32_t digits)
-{
-    while (digits-- > 0) {
-        at[digits] = (uint8_t)('0' + number % 10);
-        number /= 10;
-    }
-}
-
-/* The age of a message is tested when it arrives, so its timestamp must be of now (a u64 after
- * 0xcf). */
-static void stage_clock(struct stage *stage)
-{
-    struct timespec wall;
-    uint64_t now_ms;
-
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    now_ms = (uint64_t)wall.tv_sec * 1000U + (uint64_t)wall.tv_nsec / 1000000U;
-    for (uint32_t k = 0; k < 2; k++) {
-        uint8_t *at = memchr(stage->submit[k] + stage->id_at[k] + 36, 0xcf, 32);
-
-        assert(at != NULL);
-        for (uint32_t i = 0; i < 8; i++) {
-            at[1 + i] = (uint8_t)(now_ms >> (8 * (7 - i)));
-        }
-    }
-}
-
-static bool stage_submit(struct stage *stage)
-{
-    uint32_t k = (uint32_t)(stage->next / ASSETS % 2);
-    struct tri_writer writer = tri_line_room(&stage->client.line, FRAME_BYTES);
-    uint64_t asset = stage->is_waiting ? ASSET_OF_WAIT : stage->next % ASSETS;
-
-    if (writer.at == NULL) {
-        return false;
-    }
-    put_digits(stage->submit[k] + stage->id_at[k], stage->next, NUMBER_DIGITS);
-    put_digits(stage->submit[k] + stage->asset_at[k][0] + 5, asset, 6);
-    put_digits(stage->submit[k] + stage->asset_at[k][1] + 5, asset, 6);
-    tri_put_raw(&writer, stage->submit[k], stage->submit_bytes[k]);
-    tri_line_put(&stage->client.line, &writer);
-    stage->next++;
-    return true;
-}
-
-/* Keeps `in_flight` messages open for a while; returns those PROCESSED within it, -1 if it broke.
- */
-static int64_t stage_run(struct stage *stage, uint32_t in_flight, uint64_t duration_ns)
-{
-    uint64_t end_ns = bench_now_ns() + duration_ns;
-    uint64_t patience_ns = end_ns + 20000000000U;
-    uint32_t open = 0;
-    uint32_t answers = 0;
-    int64_t ended = 0;
-    bool is_over = false;
-
-    stage_clock(stage);
-    while (open < in_flight && stage_submit(stage)) {
-        open++;
-    }
-    while (open > 0) {
-        int result = tri_client_receive(&stage->client, patience_ns);
-
-        if (result != 0) {
-            (void)fprintf(stderr, "tricast-bench: %u rounds open: %s\n", open,
-                          stage->client.trouble);
-            return -1;
-        }
-        if (stage->client.frame.type == TRI_FRAME_ACK &&
-            stage->client.frame.ack.type != TRI_ACK_RECEIVED) {
-            open--;
-            if (stage->client.frame.ack.type == TRI_ACK_PROCESSED) {
-                stage->processed++;
-                ended += is_over ? 0 : 1;
-            } else {
-                stage->others++;
-                stage->other_code = stage->client.frame.ack.code;
-            }
-            if (++answers % CLOCK_EVERY == 0) {
-                stage_clock(stage);
-                is_over = is_over || bench_now_ns() >= end_ns;
-            }
-            if (!is_over && stage_submit(stage)) {
-                open++;
-            } else {
-                is_over = true;
-            }
-        }
-    }
-    return ended;
-}
-
-/* Until the three chains are there and answer. */
-static bool stage_wait(struct stage *stage)
-{
-    stage->is_waiting = true;
-    for (uint32_t i = 0; i < 50; i++) {
-        if (stage_run(stage, 1, 1) < 0) {
-            return false;
-        }
-        if (stage->processed > 0) {
-            stage->others = 0;
-            stage->is_waiting = false;
-            stage->next = 2 * (uint64_t)ASSETS; /* from here on FREEZE and RELEASE alternate */
-            return true;
-        }
-    }
-    (void)fprintf(stderr, "tricast-bench: the chains do not answer: %s\n",
-                  tri_error_name(stage->other_code));
-    return false;
-}
-
-static double cpu_us_of(pid_t pid)
-{
-    struct timespec used;
-    clockid_t clock;
-
-    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0) {
-        return 0;
-    }
-    return (double)used.tv_sec * 1e6 + (double)used.tv_nsec / 1e3;
-}
-
-static bool stage_start(struct stage *stage, const struct bench_run *run)
-{
-    static const struct tri_secret no_secret;
-    char program[4096];
-    char config[128];
-    char port_file[128];
-    char server[32];
-    const char *const arguments[] = {program, "--config", config, "--port-file", port_file, NULL};
-    struct tri_client_options options = {.role = TRI_ROLE_CLIENT,
-                                         .identity = {"bench", 5},
-                                         .secret = &no_secret,
-                                         .timeout_ms = 10000};
-    uint16_t port;
-
-    (void)snprintf(stage->directory, sizeof(stage->directory), "/tmp/tricast-bench-XXXXXX");
-    if (mkdtemp(stage->directory) == NULL) {
-        perror("tricast-bench: /tmp");
-        return false;
-    }
-    (void)snprintf(program, sizeof(program), "%s/tricastd", run->build_dir);
-    (void)snprintf(config, sizeof(config), "%s/tricastd.yaml", stage->directory);
-    (void)snprintf(port_file, sizeof(port_file), "%s/port", stage->directory);
-    if (!stage_config(stage, config)) {
-        return false;
-    }
-    stage->server = spawn(program, arguments, 0);
-    port = stage_port(port_file);
-    if (port == 0) {
-        (void)fprintf(stderr, "tricast-bench: tricastd did not start\n");
-        return false;
-    }
-    (void)snprintf(server, sizeof(server), "127.0.0.1:%u", port);
-    tri_flags_address("tricast-bench", "server", server, &options.server);
-    if (tri_client_open(&stage->client, &options) != 0) {
-        (void)fprintf(stderr, "tricast-bench: %s\n", stage->client.trouble);
-        return false;
-    }
-    stage_templates(stage);
-    return stage_chains(stage, run, port) && stage_wait(stage);
-}
-
-static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *where)
-{
-    (void)about;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
-static void stage_stop(struct stage *stage)
-{
-    tri_client_close(&stage->client);
-    for (uint32_t i = 0; i < CHAINS; i++) {
-        if (stage->chains[i] > 0) {
-            (void)kill(stage->chains[i], SIGKILL);
-            (void)waitpid(stage->chains[i], NULL, 0);
-        }
-    }
-    if (stage->server > 0) {
-        (void)kill(stage->server, SIGKILL);
-        (void)waitpid(stage->server, NULL, 0);
-    }
-    if (stage->directory[0] != '\0' &&
-        nftw(stage->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0) {
-        (void)fprintf(stderr, "tricast-bench: %s is left behind\n", stage->directory);
-    }
-}
+#define IN_FLIGHT 1024U
 
 static int run_samples(struct stage *stage, struct bare *bare, const struct bench_run *run)
 {
@@ -401,11 +29,11 @@ static int run_samples(struct stage *stage, struct bare *bare, const struct benc
     uint64_t duration_ns = run->is_smoke ? 50000000U : 1000000000U;
 
     for (uint32_t i = 0; i <= run->sample_count; i++) {
-        double cpu_us = cpu_us_of(stage->server);
+        double cpu_us = stage_cpu_us(stage->server);
         int64_t ended = stage_run(stage, IN_FLIGHT, duration_ns);
         int64_t lone;
 
-        cpu_us = cpu_us_of(stage->server) - cpu_us;
+        cpu_us = stage_cpu_us(stage->server) - cpu_us;
         lone = stage_run(stage, 1, duration_ns / 4);
         if (ended <= 0 || lone <= 0) {
             (void)fprintf(stderr, "tricast-bench: no round was PROCESSED; others: %llu, last %s\n",
@@ -436,14 +64,21 @@ static int run_samples(struct stage *stage, struct bare *bare, const struct benc
 int bench_rounds(const struct bench_run *run)
 {
     static struct stage stage;
+    struct stage_options options = {
+        .capacities = "rounds: 16384, dedupEntries: 4194304, waiters: 16384, bodies416: 16384",
+        .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
+        .chains = "",
+        .clients = "",
+        .entries = run->is_smoke ? 262144U : 2097152U,
+    };
     struct bare bare = {0};
     int result = 1;
 
     bench_pin(1);
-    if (bare_start(&bare) && stage_start(&stage, run)) {
+    if (bare_start(&bare) && stage_open(&stage, &options, run)) {
         result = run_samples(&stage, &bare, run);
     }
-    stage_stop(&stage);
+    stage_close(&stage);
     bare_stop(&bare);
     return result;
 }

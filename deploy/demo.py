@@ -176,7 +176,7 @@ class Stage:
         port_file = os.path.join(self.directory, name + ".port")
         arguments = ["--connect", f"127.0.0.1:{self.port}", "--chain", chain,
                      "--secret-file", self.secret_file,
-                     "--state", os.path.join(self.directory, name),
+                     "--journal", os.path.join(self.directory, name),
                      "--asset-count", str(BURST), "--asset-prefix", "bond-",
                      "--admin", "127.0.0.1:0", "--port-file", port_file]
         for asset in ASSETS:

@@ -67,7 +67,8 @@ void tri_act_wait_for(struct tri_engine *engine, struct tri_round *round, uint64
 
     for (uint64_t rest = changed; rest != 0; rest &= rest - 1) {
         uint32_t bit = (uint32_t)__builtin_ctzll(rest);
-        uint32_t *waiting = &engine->chains[target[bit].chain].waiting[round->body_class];
+        uint32_t *waiting =
+            &engine->chains[target[bit].chain].waiting[tri_arena_class(round->body)];
 
         if ((targets >> bit) & 1U) {
             (*waiting)++;
@@ -169,10 +170,8 @@ uint64_t tri_act_backoff_ns(const struct tri_engine *engine, const struct tri_ro
     return (backoff_ms - (spread_ms == 0 ? 0 : (mixed >> 32) % (spread_ms + 1))) * TRI_NS_PER_MS;
 }
 
-/* NOLINTBEGIN(readability-identifier-naming): do_X carries out action X of the table */
-
 /* The frames of the state leave now: its time runs from here (P08). */
-static void do_ARM(struct tri_engine *engine, struct tri_round *round)
+void tri_act_arm(struct tri_engine *engine, struct tri_round *round)
 {
     enum tri_phase phase = tri_round_phase((enum tri_round_state)round->state);
     uint64_t now_ns = engine->now_ns;
@@ -195,13 +194,25 @@ static void do_ARM(struct tri_engine *engine, struct tri_round *round)
     act_timer(engine, round, TRI_TIMER_PHASE, now_ns + round->timeout_ms[phase] * TRI_NS_PER_MS);
 }
 
-static void do_ARM_RETRY(struct tri_engine *engine, struct tri_round *round)
+void tri_act_arm_retry(struct tri_engine *engine, struct tri_round *round)
 {
     bool is_finalizing = tri_round_phase((enum tri_round_state)round->state) == TRI_PHASE_FINALIZE;
     uint32_t retry = is_finalizing ? round->resends : round->retries;
 
     act_timer(engine, round, TRI_TIMER_MESSAGE,
               engine->now_ns + tri_act_backoff_ns(engine, round, retry));
+}
+
+/* NOLINTBEGIN(readability-identifier-naming): do_X carries out action X of the table */
+
+static void do_ARM(struct tri_engine *engine, struct tri_round *round)
+{
+    tri_act_arm(engine, round);
+}
+
+static void do_ARM_RETRY(struct tri_engine *engine, struct tri_round *round)
+{
+    tri_act_arm_retry(engine, round);
 }
 
 void tri_act_start(struct tri_engine *engine, struct tri_round *round)
@@ -266,9 +277,10 @@ static void do_REATTEMPT(struct tri_engine *engine, struct tri_round *round)
     uint64_t lsn;
 
     round->attempt = TRI_ATTEMPT(engine->options.epoch, n);
-    round->retries++;
+    round->retries = (uint16_t)(round->retries + (round->is_orphan ? 0 : 1));
+    round->is_orphan = false;
     round->refused = round->prepared = round->applied = 0;
-    round->affected = round->undone = 0;
+    round->affected = 0;
     round->cause = TRI_ERROR_NONE;
     for (uint32_t i = 0; i < round->target_count; i++) {
         targets[i].code = TRI_ERROR_NONE;
@@ -315,8 +327,7 @@ static void do_ROLLBACK(struct tri_engine *engine, struct tri_round *round)
 
     assert(round->maybe != 0);
     engine->counters.rollbacks++;
-    round->affected = round->maybe;
-    round->undone = 0;
+    round->affected = round->maybe; /* nobody has been undone yet */
     round->window_end_ms = engine->wall_ms + engine->options.rollback_window_ms;
     lsn = act_append(engine, round, TRI_RECORD_ROLLBACK);
     act_open(engine, round, round->affected);
@@ -373,15 +384,6 @@ static void act_end(struct tri_engine *engine, struct tri_round *round, enum tri
     tri_engine_await(engine, round, lsn);
 }
 
-/* The end behind a primary record, which needs no further one (D01). */
-static void act_deliver(struct tri_engine *engine, struct tri_round *round, enum tri_error code)
-{
-    round->ack_type = TRI_ACK_PROCESSED;
-    round->cause = (uint16_t)code;
-    act_count_end(engine, round);
-    act_notify(engine, round, TRI_NOTIFY_ACK, round->release_lsn);
-}
-
 /* Effects of this step may show the body until the next step begins; each such round has added one
  * at least. */
 static void act_close_body(struct tri_engine *engine, const struct tri_round *round)
@@ -394,22 +396,27 @@ static void act_close_body(struct tri_engine *engine, const struct tri_round *ro
     engine->spent[engine->spent_count++] = round->body;
 }
 
+uint32_t tri_act_expires_s(const struct tri_engine *engine, const struct tri_round *round)
+{
+    uint64_t window_ms = tri_engine_policy(engine, round)->dedup_window_ms;
+
+    if (window_ms < round->ttl_ms) {
+        window_ms = round->ttl_ms;
+    }
+    return (uint32_t)((engine->now_ns + window_ms * TRI_NS_PER_MS) / TRI_NS_PER_S) + 1;
+}
+
 void tri_act_close(struct tri_engine *engine, struct tri_round *round)
 {
     uint32_t index = tri_engine_round_index(engine, round);
-    struct tri_dedup_entry *entry = tri_dedup_find(engine->dedup, round->key);
-    const struct tri_engine_policy *policy = tri_engine_policy(engine, round);
-    uint64_t window_ms = policy->dedup_window_ms;
 
-    assert(entry != NULL);
-    assert(entry->round == index);
-    if (window_ms < round->ttl_ms) {
-        window_ms = round->ttl_ms; /* R06 */
-    }
-    tri_view_store(round, entry);
-    entry->expires_s = (uint32_t)((engine->now_ns + window_ms * TRI_NS_PER_MS) / TRI_NS_PER_S) + 1;
+    tri_view_store(engine, round,
+                   tri_dedup_close(engine->dedup, round->key, tri_round_hold(round),
+                                   (uint32_t)(engine->now_ns / TRI_NS_PER_S),
+                                   tri_act_expires_s(engine, round)));
     tri_resend_clear_unsent(engine, round, round->unsent);
     tri_act_wait_for(engine, round, 0);
+    tri_engine_untake(engine, round);
     while (round->waiters != TRI_ROUND_NONE) {
         uint32_t waiter = round->waiters;
 
@@ -491,20 +498,32 @@ static void do_END_INCOMPLETE(struct tri_engine *engine, struct tri_round *round
     act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_ROLLBACK_INCOMPLETE);
 }
 
+/* The end behind a primary record, which has said it all (D01).  The CLOSE record is for recovery
+ * alone, so that FINALIZE does not begin again; nothing waits for it. */
 static void do_DELIVER(struct tri_engine *engine, struct tri_round *round)
 {
-    act_deliver(engine, round, TRI_ERROR_NONE);
+    struct tri_effect *effect;
+
+    round->ack_type = TRI_ACK_PROCESSED;
+    round->cause = TRI_ERROR_NONE;
+    act_count_end(engine, round);
+    act_notify(engine, round, TRI_NOTIFY_ACK, round->release_lsn);
+    effect = tri_engine_effect(engine, TRI_EFFECT_APPEND, 0);
+    engine->lsn++;
+    effect->append.kind = TRI_RECORD_CLOSE;
+    effect->append.lsn = engine->lsn;
+    effect->round = (struct tri_round_view){.key = round->key};
 }
 
-static void do_DELIVER_LACKING(struct tri_engine *engine, struct tri_round *round)
+static void do_END_LACKING(struct tri_engine *engine, struct tri_round *round)
 {
-    act_deliver(engine, round, TRI_ERROR_FINALIZE_INCOMPLETE);
+    act_end(engine, round, TRI_ACK_PROCESSED, TRI_ERROR_FINALIZE_INCOMPLETE);
 }
 
-static void do_DELIVER_ESCALATED(struct tri_engine *engine, struct tri_round *round)
+static void do_END_ESCALATED(struct tri_engine *engine, struct tri_round *round)
 {
     engine->counters.escalations++;
-    act_deliver(engine, round, TRI_ERROR_FINALIZE_INCOMPLETE);
+    act_end(engine, round, TRI_ACK_PROCESSED, TRI_ERROR_FINALIZE_INCOMPLETE);
 }
 
 void tri_act(struct tri_engine *engine, struct tri_round *round, enum tri_round_action action)

@@ -62,12 +62,15 @@ static bool admit_is_waiting(const struct tri_engine *engine, const struct tri_r
 }
 
 /* One more client for an open message.  When as many wait as may, the newest takes the place of the
- * oldest beside the first: a client that connects again and again is one of them. */
-static bool admit_attach(struct tri_engine *engine, struct tri_round *round, uint64_t client)
+ * oldest beside the first: a client that connects again and again is one of them.  *replaced is who
+ * has to be told that nobody answers him, or 0. */
+static bool admit_attach(struct tri_engine *engine, struct tri_round *round, uint64_t client,
+                         uint64_t *replaced)
 {
     uint32_t *link = &round->waiters;
     uint32_t index;
 
+    *replaced = 0;
     if (admit_is_waiting(engine, round, client)) {
         return true;
     }
@@ -77,6 +80,7 @@ static bool admit_attach(struct tri_engine *engine, struct tri_round *round, uin
         }
         index = *link;
         *link = TRI_ROUND_NONE;
+        *replaced = engine->waiters[index].client;
         engine->counters.waiters_replaced++;
     } else {
         if (tri_pool_take(engine->waiters_pool, &index) != TRI_OK) {
@@ -92,24 +96,28 @@ static bool admit_attach(struct tri_engine *engine, struct tri_round *round, uin
 
 /* A known id (R01, R02). */
 static enum tri_result admit_known(struct tri_engine *engine, const struct tri_event *event,
-                                   const struct tri_dedup_entry *entry)
+                                   struct tri_dedup_found found)
 {
+    struct tri_round *round =
+        found.state == TRI_DEDUP_OPEN ? tri_engine_round(engine, found.round) : NULL;
+    const struct tri_hash *hash = round != NULL ? tri_round_hash(round) : &found.entry->hash;
     struct tri_effect *effect;
-    struct tri_round *round;
+    uint64_t replaced;
 
-    if (memcmp(&entry->hash, &event->submit.hash, sizeof(entry->hash)) != 0) {
+    if (memcmp(hash, &event->submit.hash, sizeof(*hash)) != 0) {
         engine->counters.equivocations++;
         return admit_refuse(engine, event, TRI_ERROR_DUPLICATE_ID_MISMATCH);
     }
     engine->counters.duplicates++;
-    if ((entry->flags & TRI_DEDUP_CLOSED) != 0) {
-        effect = admit_tell(engine, event, tri_view_result(entry), (enum tri_error)entry->code, 0);
+    if (round == NULL) {
+        effect = admit_tell(engine, event, tri_view_result(found.entry),
+                            (enum tri_error)found.entry->code, 0);
         effect->notify.is_duplicate = true;
-        tri_view_closed(engine, entry, &effect->round, &effect->notify.has_targets);
+        tri_view_closed(engine, event->submit.key, found.entry, &effect->round,
+                        &effect->notify.has_targets);
         effect->round.id = event->submit.message->id;
         return TRI_OK;
     }
-    round = tri_engine_round(engine, entry->round);
     if (round->state == TRI_ROUND_CLOSING) {
         effect = admit_tell(engine, event, (enum tri_ack_type)round->ack_type,
                             (enum tri_error)round->cause, round->release_lsn);
@@ -118,12 +126,19 @@ static enum tri_result admit_known(struct tri_engine *engine, const struct tri_e
         tri_view_round(engine, round, &effect->round);
         return TRI_OK;
     }
-    if (!admit_attach(engine, round, event->submit.client)) {
+    if (!admit_attach(engine, round, event->submit.client, &replaced)) {
         engine->counters.refused_busy++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
     }
+    if (replaced != 0) {
+        effect = admit_tell(engine, event, TRI_ACK_REJECTED, TRI_ERROR_BUSY, round->accept_lsn);
+        effect->notify.client = replaced;
+        effect->notify.is_duplicate = true;
+        tri_view_round(engine, round, &effect->round);
+    }
     effect = admit_tell(engine, event, TRI_ACK_RECEIVED, TRI_ERROR_NONE, round->accept_lsn);
     effect->notify.is_duplicate = true;
+    tri_view_round(engine, round, &effect->round);
     return TRI_OK;
 }
 
@@ -242,6 +257,27 @@ static bool admit_has_share(const struct tri_engine *engine, const struct admiss
     return true;
 }
 
+/* One more of `slots` that somebody holds `held` of; one is always granted. */
+static bool admit_is_within(uint64_t held, uint64_t slots, uint64_t permille)
+{
+    return held == 0 || (held + 1) * 1000 <= slots * permille;
+}
+
+/* R08: and so do the messages of one submitter, those that are remembered included: the table
+ * forgets nothing early, so who fills it would shut everybody else out for a whole window. */
+static bool admit_has_own_share(const struct tri_engine *engine, uint32_t submitter,
+                                uint32_t body_class)
+{
+    const struct tri_engine_options *options = &engine->options;
+    const struct tri_submitter *own = &engine->submitters[submitter];
+    uint64_t permille = options->submitter_share_permille;
+
+    return submitter == 0 ||
+           (admit_is_within(own->bodies[body_class], options->body_counts[body_class], permille) &&
+            admit_is_within(own->open_count, options->rounds_max, permille) &&
+            admit_is_within(engine->remembered[submitter], options->dedup_entries_max, permille));
+}
+
 static void admit_fill(struct tri_engine *engine, struct tri_round *round,
                        const struct tri_event *event, const struct admission *admission)
 {
@@ -249,15 +285,14 @@ static void admit_fill(struct tri_engine *engine, struct tri_round *round,
     struct tri_target *targets;
 
     round->key = event->submit.key;
-    round->hash = event->submit.hash;
     round->attempt = TRI_ATTEMPT(engine->options.epoch, 1);
     round->expires_at_ms = engine->wall_ms + admission->ttl_ms;
     round->client = event->submit.client;
     round->waiters = TRI_ROUND_NONE;
     round->await_next = TRI_ROUND_NONE;
     round->canonical_bytes = message->canonical.bytes;
-    round->inner_at = (uint32_t)(message->inner.at - message->canonical.at);
-    round->inner_bytes = message->inner.bytes;
+    round->inner_at = (uint16_t)(message->inner.at - message->canonical.at);
+    assert(round->inner_at + message->inner.bytes == message->canonical.bytes);
     round->id_at = (uint8_t)((const uint8_t *)message->id.at - message->canonical.at);
     round->id_bytes = (uint8_t)message->id.bytes;
     round->ttl_ms = (uint32_t)admission->ttl_ms;
@@ -267,13 +302,13 @@ static void admit_fill(struct tri_engine *engine, struct tri_round *round,
     round->state = (uint8_t)tri_round_start(admission->atomicity, message->finalize_requested);
     round->state_shown = round->state;
     round->target_count = (uint8_t)admission->chain_count;
-    round->type = (uint8_t)message->type;
-    round->subtype = (uint8_t)message->subtype;
-    round->priority = (uint8_t)message->priority;
-    round->atomicity = (uint8_t)admission->atomicity;
-    round->atomicity_declared = (uint8_t)message->atomicity;
-    round->scope = (uint8_t)admission->scope;
-    round->scope_declared = (uint8_t)message->scope;
+    round->type = message->type & 15U;
+    round->subtype = message->subtype & 3U;
+    round->priority = message->priority & 3U;
+    round->atomicity = admission->atomicity & 3U;
+    round->atomicity_declared = message->atomicity & 3U;
+    round->scope = admission->scope & 1U;
+    round->scope_declared = message->scope & 1U;
     targets = round->targets;
     for (uint32_t i = 0; i < admission->chain_count; i++) {
         targets[i].chain = admission->chains[i];
@@ -287,11 +322,12 @@ static void admit_fill(struct tri_engine *engine, struct tri_round *round,
 static enum tri_result admit_take(struct tri_engine *engine, const struct tri_event *event,
                                   const struct admission *admission)
 {
-    uint32_t body_bytes = admission->chain_count * (uint32_t)sizeof(struct tri_target) +
-                          admission->message->canonical.bytes;
-    struct tri_dedup_entry *entry;
+    uint32_t submitter =
+        event->submit.submitter <= engine->options.submitters_max ? event->submit.submitter : 0;
+    struct tri_dedup_hold hold = {tri_dedup_places(admission->chain_count), (uint16_t)submitter};
+    uint32_t body_bytes =
+        tri_round_body_bytes(admission->chain_count, admission->message->canonical.bytes);
     struct tri_round *round;
-    uint32_t index;
     uint32_t body;
 
     if (tri_arena_take(engine->bodies, body_bytes, &body) != TRI_OK) {
@@ -303,24 +339,16 @@ static enum tri_result admit_take(struct tri_engine *engine, const struct tri_ev
         engine->counters.refused_chain_share++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
     }
-    if (tri_pool_take(engine->rounds_pool, &index) != TRI_OK) {
+    if (!admit_has_own_share(engine, submitter, tri_arena_class(body))) {
         tri_arena_give(engine->bodies, body);
+        engine->counters.refused_submitter_share++;
+        return admit_refuse(engine, event, TRI_ERROR_BUSY);
+    }
+    round = tri_engine_take(engine, event->submit.key, &event->submit.hash, body, hold);
+    if (round == NULL) {
         engine->counters.refused_busy++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
     }
-    entry = tri_dedup_insert(engine->dedup, event->submit.key);
-    if (entry == NULL) {
-        tri_pool_give(engine->rounds_pool, index);
-        tri_arena_give(engine->bodies, body);
-        engine->counters.refused_busy++;
-        return admit_refuse(engine, event, TRI_ERROR_BUSY);
-    }
-    entry->hash = event->submit.hash;
-    entry->round = index;
-    round = tri_engine_round(engine, index);
-    round->body = body;
-    round->body_class = (uint8_t)tri_arena_class(body);
-    round->targets = tri_arena_at(engine->bodies, body);
     admit_fill(engine, round, event, admission);
     engine->counters.accepted++;
     tri_act_start(engine, round);
@@ -330,19 +358,19 @@ static enum tri_result admit_take(struct tri_engine *engine, const struct tri_ev
 enum tri_result tri_engine_submit(struct tri_engine *engine, const struct tri_event *event)
 {
     struct admission admission = {.message = event->submit.message};
-    struct tri_dedup_entry *entry = tri_dedup_find(engine->dedup, event->submit.key);
+    struct tri_dedup_found found = tri_dedup_find(engine->dedup, event->submit.key);
     enum tri_error code;
 
     assert(event->submit.client != 0);
     assert(admission.message->canonical.at != NULL);
     engine->counters.submits++;
-    if (entry != NULL && (entry->flags & TRI_DEDUP_CLOSED) != 0 &&
-        entry->expires_s <= engine->now_ns / TRI_NS_PER_S) {
-        tri_dedup_remove(engine->dedup, event->submit.key);
-        entry = NULL;
+    if (found.state == TRI_DEDUP_CLOSED &&
+        found.entry->expires_s <= engine->now_ns / TRI_NS_PER_S) {
+        tri_dedup_forget(engine->dedup, found.entry);
+        found.state = TRI_DEDUP_UNKNOWN;
     }
-    if (entry != NULL) {
-        return admit_known(engine, event, entry);
+    if (found.state != TRI_DEDUP_UNKNOWN) {
+        return admit_known(engine, event, found);
     }
     if (engine->is_broken || engine->is_draining) {
         return admit_refuse(engine, event,

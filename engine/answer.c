@@ -89,6 +89,17 @@ static void answer_ok(struct tri_round *round, struct tri_target *target, uint64
     assert(event->phase_ack.phase < TRI_PHASE_COUNT);
 }
 
+/* P13: whether a chain that refuses COMMIT may have applied it and forgotten.  Of BEST_EFFORT,
+ * which nothing closes, it keeps nothing that has expired; a restart may ask as late as that. */
+static bool answer_may_forget(const struct tri_engine *engine, const struct tri_round *round,
+                              enum tri_error code)
+{
+    bool has_expired = engine->wall_ms + engine->options.clock_allowance_ms >= round->expires_at_ms;
+
+    return code == TRI_ERROR_NO_RESERVATION ||
+           (round->atomicity == TRI_BEST_EFFORT && (has_expired || code == TRI_ERROR_STALE));
+}
+
 static void answer_reject(struct tri_engine *engine, struct tri_round *round,
                           struct tri_target *target, uint64_t bit, const struct tri_event *event)
 {
@@ -97,8 +108,8 @@ static void answer_reject(struct tri_engine *engine, struct tri_round *round,
         return;
     }
     if (event->phase_ack.phase == TRI_PHASE_COMMIT) {
-        if (event->phase_ack.code == TRI_ERROR_NO_RESERVATION) {
-            engine->counters.commits_unknown++; /* P13: it may have applied and forgotten */
+        if (answer_may_forget(engine, round, event->phase_ack.code)) {
+            engine->counters.commits_unknown++;
             return;
         }
         round->maybe &= ~bit; /* A11: a definite refusal of this COMMIT */
@@ -214,7 +225,6 @@ enum tri_result tri_engine_control_ack(struct tri_engine *engine, const struct t
     tri_act_wait_for(engine, round, round->waiting & ~bit);
     tri_resend_clear_unsent(engine, round, round->unsent & bit);
     if (is_done) {
-        round->undone |= bit;
         round->maybe &= ~bit; /* A11: a finished ROLLBACK */
     } else {
         targets[target].code = (uint16_t)event->control_ack.code;

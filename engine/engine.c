@@ -10,12 +10,12 @@
 
 #include <string.h>
 
-/* The dedup table is swept in slices, all of it once per period; a late TICK catches up this much.
- */
-#define SWEEP_SLICE_PLACES  512U
-#define SWEEP_SLICES_MAX    4U
-#define SWEEP_PERIOD_MS_MIN 1000U
-#define SWEEP_PERIOD_MS_MAX 300000U
+/* All messages that expire in one second do so at its beginning.  They are forgotten little by
+ * little, two million a second if need be, so that nobody waits for long. */
+#define SWEEP_NS_PER_ENTRY 500U
+#define SWEEP_PAUSE_NS     250000U
+#define SWEEP_ENTRIES_MAX  4096U
+#define TAKE_SWEEP         64U /* likewise, when the table is full */
 
 /* ---- memory ---- */
 
@@ -29,6 +29,8 @@ struct layout {
     size_t locations;
     size_t chains;
     size_t chains_by_text;
+    size_t submitters;
+    size_t remembered;
     size_t bytes;
 };
 
@@ -67,6 +69,9 @@ static struct layout layout_of(const struct tri_engine_options *options)
     layout.locations = layout_add(&layout, tri_location_footprint(options->location_count));
     layout.chains = layout_add(&layout, options->chain_count * sizeof(struct tri_chain));
     layout.chains_by_text = layout_add(&layout, options->chain_count * sizeof(uint16_t));
+    layout.submitters =
+        layout_add(&layout, (options->submitters_max + 1) * sizeof(struct tri_submitter));
+    layout.remembered = layout_add(&layout, (options->submitters_max + 1) * sizeof(uint32_t));
     return layout;
 }
 
@@ -130,24 +135,6 @@ bool tri_engine_chain_find(const struct tri_engine *engine, struct tri_text id, 
     return false;
 }
 
-static void sweep_init(struct tri_engine *engine)
-{
-    uint64_t period_ms = SWEEP_PERIOD_MS_MAX;
-    uint64_t slices = tri_dedup_bucket_count(engine->dedup) / SWEEP_SLICE_PLACES + 1;
-
-    for (uint32_t type = 0; type < TRI_TYPE_COUNT; type++) {
-        for (uint32_t subtype = 0; subtype < TRI_SUBTYPE_COUNT; subtype++) {
-            uint64_t half_ms = engine->options.policies[type][subtype].dedup_window_ms / 2;
-
-            period_ms = half_ms < period_ms ? half_ms : period_ms;
-        }
-    }
-    if (period_ms < SWEEP_PERIOD_MS_MIN) {
-        period_ms = SWEEP_PERIOD_MS_MIN;
-    }
-    engine->sweep_interval_ns = period_ms * TRI_NS_PER_MS / slices;
-}
-
 struct tri_engine *tri_engine_init(void *memory, const struct tri_engine_options *options)
 {
     struct tri_arena_options bodies = layout_bodies(options);
@@ -167,7 +154,8 @@ struct tri_engine *tri_engine_init(void *memory, const struct tri_engine_options
                                          (uint32_t)sizeof(struct tri_waiter), options->waiters_max);
     engine->waiters = tri_pool_base(engine->waiters_pool);
     engine->bodies = tri_arena_init(base + layout.bodies, &bodies);
-    engine->dedup = tri_dedup_init(base + layout.dedup, options->dedup_entries_max);
+    engine->dedup = tri_dedup_init(base + layout.dedup, options->dedup_entries_max,
+                                   &engine->rounds->key, sizeof(struct tri_round));
     engine->deadlines =
         tri_deadlines_init(base + layout.deadlines, engine->rounds, sizeof(struct tri_round), 0);
     engine->target_sets = tri_targets_init(base + layout.target_sets, TRI_TARGETS_SETS_DEFAULT);
@@ -177,7 +165,11 @@ struct tri_engine *tri_engine_init(void *memory, const struct tri_engine_options
     engine->chains = (struct tri_chain *)(void *)(base + layout.chains);
     engine->chains_by_text = (uint16_t *)(void *)(base + layout.chains_by_text);
     chains_init(engine);
-    sweep_init(engine);
+    engine->submitters = (struct tri_submitter *)(void *)(base + layout.submitters);
+    engine->remembered = (uint32_t *)(void *)(base + layout.remembered);
+    memset(engine->submitters, 0, (options->submitters_max + 1) * sizeof(*engine->submitters));
+    memset(engine->remembered, 0, (options->submitters_max + 1) * sizeof(*engine->remembered));
+    tri_dedup_count_owners(engine->dedup, engine->remembered);
     return engine;
 }
 
@@ -223,18 +215,70 @@ uint32_t tri_engine_retries_max(const struct tri_engine *engine, const struct tr
 
 struct tri_round *tri_engine_find(struct tri_engine *engine, struct tri_key key, struct tri_text id)
 {
-    const struct tri_dedup_entry *entry = tri_dedup_find(engine->dedup, key);
+    struct tri_dedup_found found = tri_dedup_find(engine->dedup, key);
     struct tri_round *round;
 
-    if (entry == NULL || (entry->flags & TRI_DEDUP_CLOSED) != 0) {
+    if (found.state != TRI_DEDUP_OPEN) {
         return NULL;
     }
-    round = tri_engine_round(engine, entry->round);
+    round = tri_engine_round(engine, found.round);
     if (round->id_bytes != id.bytes ||
         memcmp(tri_round_canonical(round) + round->id_at, id.at, id.bytes) != 0) {
         return NULL;
     }
     return round;
+}
+
+static bool take_entry(struct tri_engine *engine, struct tri_key key, uint32_t index,
+                       struct tri_dedup_hold hold)
+{
+    uint32_t now_s = (uint32_t)(engine->now_ns / TRI_NS_PER_S);
+
+    if (tri_dedup_open(engine->dedup, key, index, hold) == TRI_OK) {
+        return true;
+    }
+    if (tri_dedup_next_s(engine->dedup) > now_s) {
+        return false;
+    }
+    /* What is over may still wait for its sweep; only what is not makes the table full (P13). */
+    (void)tri_dedup_sweep(engine->dedup, now_s, TAKE_SWEEP);
+    return tri_dedup_open(engine->dedup, key, index, hold) == TRI_OK;
+}
+
+struct tri_round *tri_engine_take(struct tri_engine *engine, struct tri_key key,
+                                  const struct tri_hash *hash, uint32_t body,
+                                  struct tri_dedup_hold hold)
+{
+    struct tri_round *round;
+    uint32_t index;
+
+    if (tri_pool_take(engine->rounds_pool, &index) != TRI_OK) {
+        tri_arena_give(engine->bodies, body);
+        return NULL;
+    }
+    if (!take_entry(engine, key, index, hold)) {
+        tri_pool_give(engine->rounds_pool, index);
+        tri_arena_give(engine->bodies, body);
+        return NULL;
+    }
+    round = tri_engine_round(engine, index);
+    round->key = key;
+    round->submitter = hold.owner;
+    tri_round_set_body(round, body, tri_arena_at(engine->bodies, body));
+    *tri_round_hash(round) = *hash;
+    engine->submitters[hold.owner].open_count++;
+    engine->submitters[hold.owner].bodies[tri_arena_class(body)]++;
+    return round;
+}
+
+void tri_engine_untake(struct tri_engine *engine, const struct tri_round *round)
+{
+    struct tri_submitter *submitter = &engine->submitters[round->submitter];
+
+    assert(submitter->open_count > 0);
+    assert(submitter->bodies[tri_arena_class(round->body)] > 0);
+    submitter->open_count--;
+    submitter->bodies[tri_arena_class(round->body)]--;
 }
 
 void tri_engine_await(struct tri_engine *engine, struct tri_round *round, uint64_t lsn)
@@ -321,19 +365,21 @@ static void step_timer(struct tri_engine *engine, struct tri_round *round)
     assert(round->state == TRI_ROUND_STALLED);
 }
 
-/* Forgets closed messages whose window is over, a slice of the table at a time: all of it is looked
- * at in sweep_interval_ns times its slices, half the shortest dedup window. */
+/* Forgets closed messages whose window is over. */
 static void step_sweep(struct tri_engine *engine)
 {
-    for (uint32_t slice = 0; slice < SWEEP_SLICES_MAX; slice++) {
-        if (engine->now_ns < engine->sweep_ns) {
-            return;
-        }
-        (void)tri_dedup_sweep(engine->dedup, (uint32_t)(engine->now_ns / TRI_NS_PER_S),
-                              SWEEP_SLICE_PLACES);
-        engine->sweep_ns += engine->sweep_interval_ns;
+    uint64_t now_s = engine->now_ns / TRI_NS_PER_S;
+    uint64_t work_max = (engine->now_ns - engine->swept_ns) / SWEEP_NS_PER_ENTRY;
+
+    if (engine->now_ns < engine->sweep_ns || now_s < tri_dedup_next_s(engine->dedup)) {
+        return;
     }
-    engine->sweep_ns = engine->now_ns + engine->sweep_interval_ns; /* too late to catch up */
+    if (work_max > SWEEP_ENTRIES_MAX) {
+        work_max = SWEEP_ENTRIES_MAX;
+    }
+    engine->swept_ns = engine->now_ns;
+    engine->sweep_ns = engine->now_ns + SWEEP_PAUSE_NS;
+    (void)tri_dedup_sweep(engine->dedup, (uint32_t)now_s, (uint32_t)work_max);
 }
 
 static enum tri_result step_tick(struct tri_engine *engine)
@@ -352,6 +398,7 @@ static enum tri_result step_tick(struct tri_engine *engine)
 uint64_t tri_engine_deadline_ns(const struct tri_engine *engine)
 {
     uint64_t next_ns = tri_deadlines_next_ns(engine->deadlines);
+    uint32_t expires_s = tri_dedup_next_s(engine->dedup);
     uint64_t sweep_ns = TRI_NEVER;
 
     if (engine->scan_count > 0) {
@@ -361,8 +408,10 @@ uint64_t tri_engine_deadline_ns(const struct tri_engine *engine)
             }
         }
     }
-    if (tri_dedup_count(engine->dedup) > tri_pool_count(engine->rounds_pool)) {
-        sweep_ns = engine->sweep_ns;
+    if (expires_s != TRI_DEDUP_NEVER_S) {
+        uint64_t expires_ns = expires_s * TRI_NS_PER_S;
+
+        sweep_ns = expires_ns > engine->sweep_ns ? expires_ns : engine->sweep_ns;
     }
     return next_ns < sweep_ns ? next_ns : sweep_ns;
 }
@@ -427,6 +476,8 @@ static enum tri_result step_dispatch(struct tri_engine *engine, const struct tri
         return step_durable(engine, event->journal.lsn);
     case TRI_EVENT_JOURNAL_FAILED:
         return step_failed(engine);
+    case TRI_EVENT_CHECKPOINT:
+        return tri_engine_checkpoint(engine);
     case TRI_EVENT_DRAIN:
         engine->is_draining = true;
         return TRI_OK;
@@ -464,20 +515,17 @@ void tri_engine_prefetch(const struct tri_engine *engine, struct tri_key key)
 enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key, struct tri_text id,
                                   uint64_t now_ns, struct tri_engine_status *status)
 {
-    const struct tri_dedup_entry *entry = tri_dedup_find(engine->dedup, key);
+    struct tri_dedup_found found = tri_dedup_find(engine->dedup, key);
     struct tri_round *round;
 
-    if (entry == NULL) {
-        return TRI_GONE;
-    }
-    if ((entry->flags & TRI_DEDUP_CLOSED) != 0) {
-        if (entry->expires_s <= now_ns / TRI_NS_PER_S) {
+    if (found.state == TRI_DEDUP_CLOSED) {
+        if (found.entry->expires_s <= now_ns / TRI_NS_PER_S) {
             return TRI_GONE;
         }
         status->is_open = false;
-        status->ack_type = tri_view_result(entry);
-        status->code = (enum tri_error)entry->code;
-        tri_view_closed(engine, entry, &status->round, &status->has_targets);
+        status->ack_type = tri_view_result(found.entry);
+        status->code = (enum tri_error)found.entry->code;
+        tri_view_closed(engine, key, found.entry, &status->round, &status->has_targets);
         status->round.id = id;
         return TRI_OK;
     }

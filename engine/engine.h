@@ -10,6 +10,7 @@
  *   act.c      action of the round table -> effects
  *   resend.c   chains that come and go (P15)
  *   view.c     what effects and status show of a round
+ *   record.c   what a journal keeps of a message; restore.c takes it back, checkpoint.c repeats it
  */
 #ifndef TRI_ENGINE_ENGINE_H
 #define TRI_ENGINE_ENGINE_H
@@ -19,6 +20,7 @@
 #include "engine/dedup.h"
 #include "engine/location.h"
 #include "engine/pool.h"
+#include "engine/record.h"
 #include "engine/round.h"
 #include "engine/targets.h"
 #include "tricast_engine.h"
@@ -41,6 +43,12 @@ struct tri_chain {
         waiting[TRI_ENGINE_BODY_CLASSES]; /* rounds that wait for its answer, by body class (R08) */
 };
 
+/* What the open messages of one submitter hold (R08). */
+struct tri_submitter {
+    uint32_t open_count;
+    uint32_t bodies[TRI_ENGINE_BODY_CLASSES];
+};
+
 /* What one transition may add: a record, two sends, a result or notice for every waiter. */
 #define TRI_EFFECTS_PER_TRANSITION (3U + TRI_WAITERS_MAX)
 static_assert(TRI_EFFECTS_MAX >= 2 * TRI_EFFECTS_PER_TRANSITION,
@@ -51,15 +59,18 @@ struct tri_engine {
     struct tri_engine_counters counters;
     uint64_t now_ns;
     uint64_t wall_ms;
-    uint64_t lsn;         /* of the last record */
-    uint64_t durable_lsn; /* every record up to here is durable */
-    bool is_broken;       /* D07 */
+    uint64_t lsn;              /* of the last record */
+    uint64_t durable_lsn;      /* every record up to here is durable */
+    uint64_t checkpoint_lsn;   /* where the running checkpoint began; 0 = none */
+    uint32_t checkpoint_round; /* pool index, and place in the dedup table, to which it has come */
+    uint32_t checkpoint_place;
+    bool is_broken; /* D07 */
     bool is_draining;
     uint32_t await_first; /* rounds that wait for a record, by LSN */
     uint32_t await_last;
-    uint32_t scan_count; /* chains that are scanning */
-    uint64_t sweep_ns;   /* when the next slice of the dedup table is swept */
-    uint64_t sweep_interval_ns;
+    uint32_t scan_count;         /* chains that are scanning */
+    uint64_t sweep_ns;           /* closed messages are not looked at again before */
+    uint64_t swept_ns;           /* when they were last */
     struct tri_effects *effects; /* of the step that runs, else NULL */
     uint32_t spent_count;        /* bodies of closed rounds that effects of the last step show */
     uint32_t spent[TRI_EFFECTS_MAX];
@@ -74,7 +85,10 @@ struct tri_engine {
     struct tri_location *locations;
     struct tri_chain *chains;
     uint16_t *chains_by_text;                          /* indices, sorted by id */
+    struct tri_submitter *submitters;                  /* [0] is nobody */
+    uint32_t *remembered;                              /* dedup entries by submitter */
     struct tri_target status_targets[TRI_TARGETS_MAX]; /* of the last status of a closed message */
+    struct tri_record_parts replayed;                  /* the record that is being taken back */
 };
 
 /* engine.c */
@@ -83,6 +97,13 @@ struct tri_effect *tri_engine_effect(struct tri_engine *engine, enum tri_effect_
 struct tri_round *tri_engine_round(struct tri_engine *engine, uint32_t index);
 uint32_t tri_engine_round_index(const struct tri_engine *engine, const struct tri_round *round);
 void tri_engine_await(struct tri_engine *engine, struct tri_round *round, uint64_t lsn);
+/* tri_engine_take takes the slots of a new message whose body has been taken, and enters it under
+ * `key`, which must not be known; NULL: a table is full, and the body has been given back.
+ * tri_engine_untake takes it out of what is counted, before its slots are given back. */
+struct tri_round *tri_engine_take(struct tri_engine *engine, struct tri_key key,
+                                  const struct tri_hash *hash, uint32_t body,
+                                  struct tri_dedup_hold hold);
+void tri_engine_untake(struct tri_engine *engine, const struct tri_round *round);
 /* tri_engine_apply feeds one event to the table and carries its action out. */
 void tri_engine_apply(struct tri_engine *engine, struct tri_round *round,
                       enum tri_round_event event);
@@ -121,6 +142,11 @@ void tri_act_start(struct tri_engine *engine, struct tri_round *round);
 /* Who waits for the round's chains, for R08. */
 void tri_act_wait_for(struct tri_engine *engine, struct tri_round *round, uint64_t targets);
 void tri_act_close(struct tri_engine *engine, struct tri_round *round);
+/* Until when the round is remembered if it closes now (R06). */
+uint32_t tri_act_expires_s(const struct tri_engine *engine, const struct tri_round *round);
+/* The frames of the state leave now, or its next attempt is waited for. */
+void tri_act_arm(struct tri_engine *engine, struct tri_round *round);
+void tri_act_arm_retry(struct tri_engine *engine, struct tri_round *round);
 uint64_t tri_act_backoff_ns(const struct tri_engine *engine, const struct tri_round *round,
                             uint32_t retry);
 
@@ -134,11 +160,25 @@ void tri_resend_clear_unsent(struct tri_engine *engine, struct tri_round *round,
 /* view.c */
 void tri_view_round(const struct tri_engine *engine, const struct tri_round *round,
                     struct tri_round_view *view);
-void tri_view_closed(struct tri_engine *engine, const struct tri_dedup_entry *entry,
-                     struct tri_round_view *view, bool *has_targets);
+void tri_view_closed(struct tri_engine *engine, struct tri_key key,
+                     const struct tri_dedup_entry *entry, struct tri_round_view *view,
+                     bool *has_targets);
+/* Which four things the masks of an entry tell apart: its kind is below. */
+#define TRI_VIEW_KINDS 4U
+/* Whether a summary has been packed by tri_view_store(). */
+bool tri_view_summary_fits(uint8_t summary);
 /* The terminal ackType of a closed message. */
 enum tri_ack_type tri_view_result(const struct tri_dedup_entry *entry);
-/* tri_view_store keeps of a round what tri_view_closed shows later. */
-void tri_view_store(const struct tri_round *round, struct tri_dedup_entry *entry);
+/* Whether the round has ended in a way that tri_view_store() can keep: any that the engine knows.
+ */
+bool tri_view_fits(const struct tri_round *round);
+/* tri_view_pack makes of a round what its entry and its masks will be, and tri_view_store keeps
+ * that, for tri_view_closed to show later. */
+void tri_view_pack(const struct tri_round *round, struct tri_dedup_entry *entry, uint64_t masks[2]);
+void tri_view_store(struct tri_engine *engine, const struct tri_round *round,
+                    struct tri_dedup_entry *entry);
+
+/* checkpoint.c */
+enum tri_result tri_engine_checkpoint(struct tri_engine *engine);
 
 #endif

@@ -331,6 +331,79 @@ bool tri_ledger_next(const struct tri_ledger *ledger, uint32_t *cursor, struct t
     return true;
 }
 
+/* ---- images ---- */
+
+enum image_flag { IMAGE_RESERVED = 1, IMAGE_CAN_UNDO = 2, IMAGE_FLAGS = 3 };
+
+static void put64(uint8_t *to, uint64_t value)
+{
+    for (uint32_t i = 0; i < 8; i++) {
+        to[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static uint64_t get64(const uint8_t *from)
+{
+    uint64_t value = 0;
+
+    for (uint32_t i = 0; i < 8; i++) {
+        value |= (uint64_t)from[i] << (8 * i);
+    }
+    return value;
+}
+
+bool tri_ledger_image(const struct tri_ledger *ledger, uint64_t hash, struct tri_text asset,
+                      uint8_t to[TRI_LEDGER_IMAGE_BYTES])
+{
+    uint32_t slot;
+    const struct asset *found = asset_find(ledger, hash, asset, &slot);
+
+    if (found == NULL) {
+        return false;
+    }
+    put64(to, found->version);
+    put64(to + 8, found->holder.lo);
+    put64(to + 16, found->holder.hi);
+    put64(to + 24, found->changer.lo);
+    put64(to + 32, found->changer.hi);
+    to[40] = found->state;
+    to[41] = found->secondary;
+    to[42] = found->before_state;
+    to[43] = found->before_secondary;
+    to[44] = (uint8_t)((found->is_reserved ? IMAGE_RESERVED : 0) |
+                       (found->can_undo ? IMAGE_CAN_UNDO : 0));
+    return true;
+}
+
+enum tri_result tri_ledger_restore(struct tri_ledger *ledger, uint64_t hash, struct tri_text asset,
+                                   const uint8_t from[TRI_LEDGER_IMAGE_BYTES])
+{
+    uint32_t slot;
+    struct asset *found = asset_find(ledger, hash, asset, &slot);
+
+    if (from[40] >= TRI_LOCK_STATE_COUNT || from[41] >= TRI_SECONDARY_COUNT ||
+        from[42] >= TRI_LOCK_STATE_COUNT || from[43] >= TRI_SECONDARY_COUNT ||
+        from[44] > IMAGE_FLAGS ||
+        (from[42] == TRI_LOCK_TERMINATED && (from[44] & IMAGE_CAN_UNDO) != 0)) {
+        return TRI_VIOLATION; /* nothing leads out of TERMINATED, so nothing goes back there */
+    }
+    if (found == NULL) {
+        return TRI_GONE;
+    }
+    found->version = get64(from);
+    found->holder = (struct tri_key){.lo = get64(from + 8), .hi = get64(from + 16)};
+    found->changer = (struct tri_key){.lo = get64(from + 24), .hi = get64(from + 32)};
+    found->state = from[40];
+    found->secondary = from[41];
+    found->before_state = from[42];
+    found->before_secondary = from[43];
+    found->is_reserved = (from[44] & IMAGE_RESERVED) != 0;
+    found->can_undo = (from[44] & IMAGE_CAN_UNDO) != 0;
+    return TRI_OK;
+}
+
+/* ---- names ---- */
+
 const char *tri_lock_state_name(enum tri_lock_state state)
 {
     static const char *const names[TRI_LOCK_STATE_COUNT] = {

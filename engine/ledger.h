@@ -100,6 +100,23 @@ bool tri_ledger_find(const struct tri_ledger *ledger, uint64_t hash, struct tri_
 bool tri_ledger_next(const struct tri_ledger *ledger, uint32_t *cursor,
                      struct tri_asset_view *view);
 
+/*
+ * An asset as bytes for a journal: state, reservation and what undo needs.  Little endian:
+ *
+ *     version 8 | holder 16 | changer 16 | state 1 | secondary 1 | state before 1 | secondary
+ *     before 1 | flags 1: 1 = reserved by the holder, 2 = the changer's apply can be undone
+ */
+#define TRI_LEDGER_IMAGE_BYTES 45U
+
+/* tri_ledger_image writes the image of an asset.  False: there is no such asset. */
+bool tri_ledger_image(const struct tri_ledger *ledger, uint64_t hash, struct tri_text asset,
+                      uint8_t to[TRI_LEDGER_IMAGE_BYTES]);
+
+/* tri_ledger_restore makes an asset what its image says.  TRI_OK; TRI_GONE: there is no such asset;
+ * TRI_VIOLATION: the bytes are no image.  Then nothing has changed. */
+enum tri_result tri_ledger_restore(struct tri_ledger *ledger, uint64_t hash, struct tri_text asset,
+                                   const uint8_t from[TRI_LEDGER_IMAGE_BYTES]);
+
 /* Names of S01; `*_parse` return false for an unknown name. */
 const char *tri_lock_state_name(enum tri_lock_state state);
 const char *tri_secondary_state_name(enum tri_secondary_state state);

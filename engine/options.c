@@ -89,6 +89,13 @@ static const char *check_capacities(const struct tri_engine_options *options)
     if (options->chain_share_permille < 1 || options->chain_share_permille > 1000) {
         return "chain_share_permille: must be 1..1000";
     }
+    if (options->submitters_max > TRI_DEDUP_OWNERS_MAX) {
+        return "submitters_max: must be 0..4095";
+    }
+    if (options->submitters_max > 0 &&
+        (options->submitter_share_permille < 1 || options->submitter_share_permille > 1000)) {
+        return "submitter_share_permille: must be 1..1000";
+    }
     return NULL;
 }
 

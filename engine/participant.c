@@ -22,7 +22,8 @@
 
 /* Longer remainders of a message's life are cut: sums of times must not overflow. */
 #define LIFE_MS_MAX (UINT64_C(1) << 40)
-#define TIMERS_MAX  64U /* timers served in one step */
+#define TIMERS_MAX  64U   /* timers served in one step */
+#define IMAGES_MAX  4096U /* places looked at in one step of a checkpoint */
 
 enum act {
 #define ACT_ENUM(name, function, leaves) ACT_##name,
@@ -139,8 +140,7 @@ static enum tri_participant_row turn_classify(const struct tri_participant_turn 
     if ((turn->entry->flags & TRI_PARTICIPANT_RARE) != 0) {
         rare = &turn->participant->rares[turn->index];
     }
-    return tri_participant_classify(turn->participant, turn->entry, rare, turn->frame,
-                                    turn->now_ns);
+    return tri_participant_classify(turn->entry, rare, turn->frame, turn->now_ns);
 }
 
 /* A frame of a message that is not known: an entry is made only if something has to stay behind. */
@@ -196,6 +196,7 @@ static bool turn_fits(struct tri_participant_turn *turn, const struct tri_hash *
         return false;
     }
     turn->entry->hash = *hash;
+    turn->entry->flags |= TRI_PARTICIPANT_UNRECORDED;
     return true;
 }
 
@@ -276,8 +277,7 @@ static void step_control(struct tri_participant_turn *turn,
     step_frame(turn, event->control.key, event->control.id, &event->control.hash);
 }
 
-/* The operation that an entry waits for; RELEASE, which nobody waits for, if it waits for none. */
-static enum tri_ledger_op entry_waits_for(const struct tri_participant_entry *entry)
+enum tri_ledger_op tri_participant_waits_for(const struct tri_participant_entry *entry)
 {
     switch ((enum tri_participant_state)entry->state) {
     case TRI_PARTICIPANT_RESERVING:
@@ -304,7 +304,7 @@ static void step_verdict(struct tri_participant_turn *turn,
     turn->entry = &turn->participant->entries[turn->index];
     if (turn->entry->generation != event->ledger.generation ||
         event->ledger.op == TRI_LEDGER_RELEASE ||
-        entry_waits_for(turn->entry) != event->ledger.op) {
+        tri_participant_waits_for(turn->entry) != event->ledger.op) {
         return;
     }
     turn->verdict = event->ledger.code;
@@ -318,13 +318,13 @@ static void step_verdict(struct tri_participant_turn *turn,
     }
 }
 
-/* Serves timers while there is room: each needs one effect at most. */
+/* Serves timers while there is room: each needs a release and a record at most. */
 static void step_timers(struct tri_participant_turn *turn)
 {
     for (uint32_t i = 0; i < TIMERS_MAX; i++) {
         enum tri_participant_row row = TRI_PARTICIPANT_ROW_FORGET;
 
-        if (turn->effects->count == TRI_PARTICIPANT_EFFECTS_MAX ||
+        if (turn->effects->count + 2 > TRI_PARTICIPANT_EFFECTS_MAX ||
             !tri_deadlines_pop(turn->participant->deadlines, turn->now_ns, &turn->index)) {
             return;
         }
@@ -353,6 +353,34 @@ static void step_asks(struct tri_participant_turn *turn)
     }
 }
 
+/* The next images of a checkpoint, while there is room; its own record comes alone, behind them. */
+static void step_checkpoint(struct tri_participant_turn *turn)
+{
+    struct tri_participant *participant = turn->participant;
+    bool is_first = participant->checkpoint_lsn == 0;
+
+    turn->changed = true;
+    if (is_first) {
+        participant->checkpoint_lsn = participant->lsn + 1;
+        participant->checkpoint = 0;
+    } else if (participant->checkpoint >= participant->used) {
+        turn->entry = &participant->nobody;
+        turn->index = TRI_PARTICIPANT_NOBODY;
+        tri_participant_checkpointed(turn);
+        participant->checkpoint_lsn = 0;
+        return;
+    }
+    for (uint32_t i = 0; i < IMAGES_MAX && participant->checkpoint < participant->used &&
+                         turn->effects->count < TRI_PARTICIPANT_EFFECTS_MAX;
+         i++) {
+        turn->index = participant->checkpoint++;
+        turn->entry = &participant->entries[turn->index];
+        if ((turn->entry->flags & TRI_PARTICIPANT_USED) != 0) {
+            tri_participant_image(turn);
+        }
+    }
+}
+
 enum tri_result tri_participant_step(struct tri_participant *participant,
                                      const struct tri_participant_event *event,
                                      struct tri_participant_effects *effects)
@@ -365,6 +393,9 @@ enum tri_result tri_participant_step(struct tri_participant *participant,
 
     assert(participant != NULL);
     assert(event->now_ns != TRI_NEVER);
+    assert(participant->resume == TRI_PARTICIPANT_NOBODY || event->type == TRI_PARTICIPANT_LEDGER);
+    participant->now_ns = event->now_ns;
+    participant->wall_ms = event->wall_ms;
     effects->count = 0;
     switch (event->type) {
     case TRI_PARTICIPANT_PHASE:
@@ -387,12 +418,57 @@ enum tri_result tri_participant_step(struct tri_participant *participant,
             turn.changed = true;
         }
         break;
+    case TRI_PARTICIPANT_CHECKPOINT:
+        step_checkpoint(&turn);
+        break;
     case TRI_PARTICIPANT_TICK:
         step_timers(&turn);
         step_asks(&turn);
         break;
     }
     return turn.changed ? TRI_OK : TRI_STALE;
+}
+
+enum tri_result tri_participant_resume(struct tri_participant *participant, uint64_t now_ns,
+                                       uint64_t wall_ms, struct tri_participant_effects *effects)
+{
+    struct tri_participant_turn turn = {
+        .participant = participant,
+        .effects = effects,
+        .now_ns = now_ns,
+        .changed = true, /* sets each entry's timer */
+    };
+
+    assert(participant != NULL);
+    assert(now_ns != TRI_NEVER);
+    participant->now_ns = now_ns;
+    participant->wall_ms = wall_ms;
+    effects->count = 0;
+    while (participant->resume < participant->used &&
+           effects->count < TRI_PARTICIPANT_EFFECTS_MAX) {
+        turn.index = participant->resume++;
+        turn.entry = &participant->entries[turn.index];
+        if ((turn.entry->flags & TRI_PARTICIPANT_USED) != 0) {
+            turn_run(&turn, TRI_PARTICIPANT_ROW_RESUME);
+            turn_move(&turn, (enum tri_participant_state)turn.entry->state); /* known to the asks */
+        }
+    }
+    if (participant->resume < participant->used) {
+        return TRI_MORE;
+    }
+    participant->resume = TRI_PARTICIPANT_NOBODY;
+    return TRI_OK;
+}
+
+uint64_t tri_participant_checkpoint_lsn(const struct tri_participant *participant)
+{
+    return participant->checkpoint_lsn;
+}
+
+uint64_t tri_participant_take_lsn(struct tri_participant *participant)
+{
+    assert(participant->resume == TRI_PARTICIPANT_NOBODY);
+    return ++participant->lsn;
 }
 
 uint64_t tri_participant_deadline_ns(const struct tri_participant *participant)
@@ -421,4 +497,14 @@ enum tri_participant_state tri_participant_state(const struct tri_participant *p
     }
     *attempt = participant->entries[index].attempt;
     return (enum tri_participant_state)participant->entries[index].state;
+}
+
+struct tri_text tri_participant_id(const struct tri_participant *participant, struct tri_key key)
+{
+    uint32_t index = tri_participant_find(participant, key);
+
+    if (index == TRI_PARTICIPANT_NOBODY) {
+        return (struct tri_text){"", 0};
+    }
+    return (struct tri_text){participant->entries[index].id, participant->entries[index].id_bytes};
 }

@@ -3,10 +3,10 @@
  * Participant, inside: what is remembered of a message, where it is kept, and
  * the guards that turn a frame into an event of participant_table.def.
  *
- * The public face is tricast_participant.h.  Four files share this header:
+ * The public face is tricast_participant.h.  Five files share this header:
  * participant.c leads an event through the table, participant_events.c holds
  * the guards, participant_acts.c what the cells do, participant_store.c owns
- * the memory.
+ * the memory, participant_record.c is the way into a journal and back.
  *
  * Most answers are not stored but follow from an entry's state, which never
  * lets two of them differ: a repeated PREPARE of the entry's attempt gets its
@@ -59,15 +59,23 @@
     X(TELL_NOT_UNDONE, tell_not_undone, 0)       \
     X(WAIT, wait, 0)                             \
     X(EXPIRE, expire, 0)                         \
-    X(DROP, drop, 0)
+    X(DROP, drop, 0)                             \
+    X(ASK_AGAIN, ask_again, 0)                   \
+    X(LET_GO, let_go, 0)
 
 enum tri_participant_flag {
-    TRI_PARTICIPANT_HELD = 1,    /* the ledger holds a reservation for the message */
-    TRI_PARTICIPANT_ALONE = 2,   /* COMMIT without PREPARE (A01) */
-    TRI_PARTICIPANT_CLOSED = 4,  /* applied for good: FINALIZE answered, or ALONE (P13) */
-    TRI_PARTICIPANT_RARE = 8,    /* the entry's struct tri_participant_rare is in use */
-    TRI_PARTICIPANT_INTENT = 16, /* a frame waits there for the ledger's verdict */
+    TRI_PARTICIPANT_HELD = 1,        /* the ledger holds a reservation for the message */
+    TRI_PARTICIPANT_ALONE = 2,       /* COMMIT without PREPARE (A01) */
+    TRI_PARTICIPANT_CLOSED = 4,      /* applied for good: FINALIZE answered, or ALONE (P13) */
+    TRI_PARTICIPANT_RARE = 8,        /* the entry's struct tri_participant_rare is in use */
+    TRI_PARTICIPANT_INTENT = 16,     /* a frame waits there for the ledger's verdict */
+    TRI_PARTICIPANT_UNRECORDED = 32, /* changed since its last record: no answer before the next */
+    TRI_PARTICIPANT_USED = 64,       /* the place holds a message */
 };
+/* What a record keeps of them. */
+#define TRI_PARTICIPANT_FLAGS_KEPT                                                     \
+    ((uint32_t)TRI_PARTICIPANT_HELD | TRI_PARTICIPANT_ALONE | TRI_PARTICIPANT_CLOSED | \
+     TRI_PARTICIPANT_RARE)
 
 /*
  * One message.  Invariants:
@@ -92,7 +100,9 @@ struct tri_participant_entry {
     uint64_t forget_ns; /* not forgotten before, monotonic (P13) */
     struct tri_deadline timer;
     uint32_t id_bytes;
-    uint32_t unused[3];
+    uint32_t token_instance; /* that gave the token (P05) */
+    uint32_t next_free;      /* of a place given back: the one before it */
+    uint32_t unused;
 
     char id[TRI_ID_BYTES_MAX];
 };
@@ -148,7 +158,10 @@ struct tri_participant {
     uint64_t dedup_window_ns;
     uint64_t lsn;
     uint64_t lsn_durable;
-    uint64_t token; /* last serial given */
+    uint64_t token;  /* last serial given */
+    uint64_t now_ns; /* of the last step: what its records say about time */
+    uint64_t wall_ms;
+    uint64_t checkpoint_lsn; /* where the running checkpoint began, 0 = none runs */
 
     uint64_t *slots; /* key -> entry */
     struct tri_participant_entry *entries;
@@ -156,10 +169,12 @@ struct tri_participant {
     uint64_t *reserved; /* one bit per entry in RESERVED (P14) */
     struct tri_deadlines *deadlines;
     uint32_t slot_mask;
-    uint32_t used;  /* entries that were ever used */
-    uint32_t count; /* entries in use */
-    uint32_t free;  /* first entry given back, or NOBODY */
-    uint32_t ask;   /* next entry to ask about; NOBODY = asked about all */
+    uint32_t used;       /* entries that were ever used */
+    uint32_t count;      /* entries in use */
+    uint32_t free;       /* first entry given back, or NOBODY */
+    uint32_t ask;        /* next entry to ask about; NOBODY = asked about all */
+    uint32_t resume;     /* next entry to take up after a replay; NOBODY = all are */
+    uint32_t checkpoint; /* next entry of the running checkpoint */
 
     struct tri_participant_counters counters;
     struct tri_participant_entry nobody; /* stands for a message that is not known */
@@ -193,15 +208,21 @@ void tri_participant_refuse_full(struct tri_participant_turn *turn);
 /* Asks what became of the entry's reservation (P14). */
 void tri_participant_ask(struct tri_participant_turn *turn);
 
+/* For a checkpoint: the entry's record as it stands; and the record that ends the checkpoint. */
+void tri_participant_image(struct tri_participant_turn *turn);
+void tri_participant_checkpointed(struct tri_participant_turn *turn);
+
+/* The operation that an entry waits for; RELEASE, which nobody waits for, if it waits for none. */
+enum tri_ledger_op tri_participant_waits_for(const struct tri_participant_entry *entry);
+
 /* tri_participant_classify is the guards: the row of *frame for *entry.  `rare` is NULL unless the
  * entry has one.  Reads only; the content hash has been compared by the caller. */
-enum tri_participant_row tri_participant_classify(const struct tri_participant *participant,
-                                                  const struct tri_participant_entry *entry,
+enum tri_participant_row tri_participant_classify(const struct tri_participant_entry *entry,
                                                   const struct tri_participant_rare *rare,
                                                   const struct tri_participant_frame *frame,
                                                   uint64_t now_ns);
 
-/* tri_participant_token_put writes the encoded array of the one token `serial`. */
+/* tri_participant_token_put writes the encoded array of the one token `serial` of `instance`. */
 void tri_participant_token_put(uint8_t to[TRI_PARTICIPANT_TOKEN_BYTES], uint32_t instance,
                                uint64_t serial);
 

@@ -4,7 +4,12 @@
  *
  * Every change of an entry is a record, and what is answered about the entry
  * waits for its last record (D05).  A frame that only repeats what is known
- * changes nothing and makes no record.
+ * changes nothing and makes no record.  A change that waits for the ledger is
+ * recorded with the verdict; an answer in between makes its record first.
+ *
+ * A ledger apart must know no more than the journal: what it is asked to do
+ * waits for a record that says so, the intent.  A ledger in the same journal
+ * waits for nothing, because what it did and what is answered share a record.
  */
 #include "engine/participant.h"
 
@@ -28,9 +33,12 @@ static struct tri_participant_effect *emit(struct tri_participant_turn *turn,
     effect->type = type;
     effect->after_lsn = 0;
     effect->lsn = 0;
+    effect->begin_lsn = 0;
+    effect->record = TRI_PARTICIPANT_RECORD_MESSAGE;
     effect->entry = turn->index;
     effect->generation = entry->generation;
     effect->op = TRI_LEDGER_RESERVE;
+    effect->is_again = false;
     effect->key = entry->key;
     effect->id.at = entry->id;
     effect->id.bytes = entry->id_bytes;
@@ -46,32 +54,64 @@ static struct tri_participant_effect *emit(struct tri_participant_turn *turn,
     return effect;
 }
 
-static void emit_ledger(struct tri_participant_turn *turn, enum tri_ledger_op op)
+static struct tri_participant_effect *emit_ledger(struct tri_participant_turn *turn,
+                                                  enum tri_ledger_op op)
 {
     struct tri_participant_effect *effect = emit(turn, TRI_PARTICIPANT_EFFECT_LEDGER);
 
     assert(turn->index != TRI_PARTICIPANT_NOBODY);
     effect->op = op;
+    return effect;
 }
 
-/* Frees what the ledger holds for the message, if it does. */
+/* Frees what the ledger holds for the message, if it does.  The record that says so follows. */
 static void release(struct tri_participant_turn *turn)
 {
+    struct tri_participant *participant = turn->participant;
+
     if ((turn->entry->flags & TRI_PARTICIPANT_HELD) != 0) {
         turn->entry->flags &= (uint8_t)~TRI_PARTICIPANT_HELD;
-        emit_ledger(turn, TRI_LEDGER_RELEASE);
+        emit_ledger(turn, TRI_LEDGER_RELEASE)->after_lsn =
+            participant->options.ledger_is_apart ? participant->lsn + 1 : 0;
     }
+}
+
+static void append(struct tri_participant_turn *turn, enum tri_participant_record kind)
+{
+    struct tri_participant_effect *effect = emit(turn, TRI_PARTICIPANT_EFFECT_APPEND);
+
+    effect->record = kind;
+    effect->lsn = ++turn->participant->lsn;
 }
 
 /* The entry has changed: its record, which every later answer about it waits for. */
 static void record(struct tri_participant_turn *turn)
 {
-    struct tri_participant_effect *effect = emit(turn, TRI_PARTICIPANT_EFFECT_APPEND);
-
     assert(turn->index != TRI_PARTICIPANT_NOBODY);
-    turn->entry->lsn = ++turn->participant->lsn;
-    effect->lsn = turn->entry->lsn;
+    append(turn, TRI_PARTICIPANT_RECORD_MESSAGE);
+    turn->entry->lsn = turn->participant->lsn;
+    turn->entry->flags &= (uint8_t)~TRI_PARTICIPANT_UNRECORDED;
     turn->changed = true;
+}
+
+/* Asks for an operation; if the ledger is apart, the intent goes first. */
+static void ask_ledger(struct tri_participant_turn *turn, enum tri_ledger_op op)
+{
+    uint64_t after_lsn = 0;
+
+    if (turn->participant->options.ledger_is_apart) {
+        record(turn);
+        after_lsn = turn->entry->lsn;
+    }
+    emit_ledger(turn, op)->after_lsn = after_lsn;
+}
+
+/* What the answer to follow rests on. */
+static void settle(struct tri_participant_turn *turn)
+{
+    if ((turn->entry->flags & TRI_PARTICIPANT_UNRECORDED) != 0) {
+        record(turn);
+    }
 }
 
 static uint64_t gate(const struct tri_participant_turn *turn)
@@ -83,8 +123,10 @@ static struct tri_participant_effect *emit_phase_ack(struct tri_participant_turn
                                                      tri_attempt attempt, enum tri_phase phase,
                                                      enum tri_ack_type type)
 {
-    struct tri_participant_effect *effect = emit(turn, TRI_PARTICIPANT_EFFECT_PHASE_ACK);
+    struct tri_participant_effect *effect;
 
+    settle(turn);
+    effect = emit(turn, TRI_PARTICIPANT_EFFECT_PHASE_ACK);
     effect->after_lsn = gate(turn);
     effect->attempt = attempt;
     effect->phase = phase;
@@ -106,7 +148,7 @@ static void emit_prepare_ok(struct tri_participant_turn *turn, tri_attempt attem
     struct tri_participant_effect *effect =
         emit_phase_ack(turn, attempt, TRI_PHASE_PREPARE, TRI_ACK_PHASE_PREPARE_OK);
 
-    tri_participant_token_put(token, turn->participant->options.instance, turn->entry->token);
+    tri_participant_token_put(token, turn->entry->token_instance, turn->entry->token);
     effect->tokens = (struct tri_bytes){token, TRI_PARTICIPANT_TOKEN_BYTES};
     effect->already_applied = already_applied;
 }
@@ -122,8 +164,10 @@ static void emit_commit_ok(struct tri_participant_turn *turn, tri_attempt attemp
 static void emit_control_ack(struct tri_participant_turn *turn, tri_attempt attempt,
                              enum tri_control control, enum tri_error code)
 {
-    struct tri_participant_effect *effect = emit(turn, TRI_PARTICIPANT_EFFECT_CONTROL_ACK);
+    struct tri_participant_effect *effect;
 
+    settle(turn);
+    effect = emit(turn, TRI_PARTICIPANT_EFFECT_CONTROL_ACK);
     effect->after_lsn = gate(turn);
     effect->attempt = attempt;
     effect->control = control;
@@ -225,9 +269,11 @@ static void take_up(struct tri_participant_turn *turn)
     entry->forget_ns = later(entry->forget_ns, turn->frame->forget_ns);
     entry->attempt = turn->frame->attempt;
     entry->token = ++turn->participant->token;
+    entry->token_instance = turn->participant->options.instance;
     entry->prepare_code = TRI_ERROR_NONE;
     entry->commit_code = TRI_ERROR_NONE;
     entry->flags &= (uint8_t) ~(TRI_PARTICIPANT_ALONE | TRI_PARTICIPANT_CLOSED);
+    entry->flags |= TRI_PARTICIPANT_UNRECORDED;
     turn->changed = true;
 }
 
@@ -286,13 +332,13 @@ void tri_participant_act_reserve(struct tri_participant_turn *turn)
 {
     take_up(turn);
     turn->entry->ttl_ns = turn->frame->ttl_ns;
-    emit_ledger(turn, TRI_LEDGER_RESERVE);
+    ask_ledger(turn, TRI_LEDGER_RESERVE);
 }
 
 void tri_participant_act_apply(struct tri_participant_turn *turn)
 {
     turn->changed = true;
-    emit_ledger(turn, TRI_LEDGER_APPLY);
+    ask_ledger(turn, TRI_LEDGER_APPLY);
 }
 
 void tri_participant_act_apply_alone(struct tri_participant_turn *turn)
@@ -300,7 +346,7 @@ void tri_participant_act_apply_alone(struct tri_participant_turn *turn)
     take_up(turn);
     turn->entry->flags |= TRI_PARTICIPANT_ALONE;
     turn->entry->prepare_code = TRI_ERROR_ATTEMPT_ENDED; /* it never had a PREPARE */
-    emit_ledger(turn, TRI_LEDGER_APPLY_UNRESERVED);
+    ask_ledger(turn, TRI_LEDGER_APPLY_UNRESERVED);
 }
 
 /* A stale PREPARE of a message that is not known leaves no trace: it is stale for ever. */
@@ -431,7 +477,7 @@ void tri_participant_act_undo(struct tri_participant_turn *turn)
     rare->rollback_attempt = turn->frame->attempt;
     rare->rollback_code = TRI_ERROR_NONE;
     turn->changed = true;
-    emit_ledger(turn, TRI_LEDGER_UNDO);
+    ask_ledger(turn, TRI_LEDGER_UNDO);
 }
 
 /* One frame waits for the verdict: the highest attempt, and of equals the one that ends more. */
@@ -523,20 +569,60 @@ void tri_participant_act_expire(struct tri_participant_turn *turn)
     assert((turn->entry->flags & TRI_PARTICIPANT_HELD) != 0);
     release(turn);
     turn->participant->counters.expired++;
-    turn->changed = true;
+    record(turn);
 }
 
 void tri_participant_act_drop(struct tri_participant_turn *turn)
 {
     assert((turn->entry->flags & TRI_PARTICIPANT_HELD) == 0);
     turn->participant->counters.forgotten++;
+    append(turn, TRI_PARTICIPANT_RECORD_FORGOTTEN);
     turn->changed = true;
 }
 
-/* ---- asking ---- */
+/* ---- after a crash ---- */
+
+void tri_participant_act_ask_again(struct tri_participant_turn *turn)
+{
+    enum tri_ledger_op op = tri_participant_waits_for(turn->entry);
+
+    if (op == TRI_LEDGER_RESERVE && turn->participant->options.ledger_is_apart) {
+        turn->entry->flags |= TRI_PARTICIPANT_HELD; /* it may be, so a refusal releases it */
+    }
+    emit_ledger(turn, op)->is_again = true;
+}
+
+/* The record of a release may have outlived the release. */
+void tri_participant_act_let_go(struct tri_participant_turn *turn)
+{
+    if (turn->participant->options.ledger_is_apart &&
+        (turn->entry->flags & TRI_PARTICIPANT_HELD) == 0) {
+        emit_ledger(turn, TRI_LEDGER_RELEASE)->is_again = true;
+    }
+}
+
+/* ---- a walk over all entries ---- */
 
 void tri_participant_ask(struct tri_participant_turn *turn)
 {
     assert(turn->entry->state == TRI_PARTICIPANT_RESERVED);
     (void)emit(turn, TRI_PARTICIPANT_EFFECT_ASK);
+}
+
+/* Nothing has changed, so nothing that is answered waits for this record. */
+void tri_participant_image(struct tri_participant_turn *turn)
+{
+    uint64_t lsn = turn->entry->lsn;
+    bool is_recorded = (turn->entry->flags & TRI_PARTICIPANT_UNRECORDED) == 0;
+
+    record(turn);
+    if (is_recorded) {
+        turn->entry->lsn = lsn;
+    }
+}
+
+void tri_participant_checkpointed(struct tri_participant_turn *turn)
+{
+    append(turn, TRI_PARTICIPANT_RECORD_CHECKPOINT);
+    turn->effects->at[turn->effects->count - 1].begin_lsn = turn->participant->checkpoint_lsn;
 }

@@ -45,15 +45,14 @@ void tri_participant_token_put(uint8_t to[TRI_PARTICIPANT_TOKEN_BYTES], uint32_t
     put_hex(to + 19, (uint32_t)serial);
 }
 
-static bool token_matches(const struct tri_participant *participant,
-                          const struct tri_participant_entry *entry, struct tri_bytes tokens)
+static bool token_matches(const struct tri_participant_entry *entry, struct tri_bytes tokens)
 {
     uint8_t expected[TRI_PARTICIPANT_TOKEN_BYTES];
 
     if (tokens.bytes != sizeof(expected)) {
         return false;
     }
-    tri_participant_token_put(expected, participant->options.instance, entry->token);
+    tri_participant_token_put(expected, entry->token_instance, entry->token);
     return memcmp(expected, tokens.at, sizeof(expected)) == 0;
 }
 
@@ -70,8 +69,7 @@ static enum tri_participant_row classify_prepare(const struct tri_participant_en
 }
 
 /* A COMMIT of the entry's own attempt or of one whose number was taken over. */
-static enum tri_participant_row classify_commit_known(const struct tri_participant *participant,
-                                                      const struct tri_participant_entry *entry,
+static enum tri_participant_row classify_commit_known(const struct tri_participant_entry *entry,
                                                       const struct tri_participant_frame *frame,
                                                       uint64_t now_ns)
 {
@@ -82,7 +80,7 @@ static enum tri_participant_row classify_commit_known(const struct tri_participa
         return TRI_PARTICIPANT_ROW_COMMIT_AGAIN;
     case TRI_PARTICIPANT_RESERVED:
         /* L05: time decides, not whether the timer has been served yet. */
-        return now_ns < entry->ttl_ns && token_matches(participant, entry, frame->tokens)
+        return now_ns < entry->ttl_ns && token_matches(entry, frame->tokens)
                    ? TRI_PARTICIPANT_ROW_COMMIT_VALID
                    : TRI_PARTICIPANT_ROW_COMMIT_EXPIRED;
     case TRI_PARTICIPANT_NONE:
@@ -96,8 +94,7 @@ static enum tri_participant_row classify_commit_known(const struct tri_participa
     }
 }
 
-static enum tri_participant_row classify_commit(const struct tri_participant *participant,
-                                                const struct tri_participant_entry *entry,
+static enum tri_participant_row classify_commit(const struct tri_participant_entry *entry,
                                                 const struct tri_participant_frame *frame,
                                                 uint64_t now_ns)
 {
@@ -105,7 +102,7 @@ static enum tri_participant_row classify_commit(const struct tri_participant *pa
         return TRI_PARTICIPANT_ROW_PHASE_ENDED;
     }
     if (frame->attempt <= entry->attempt) {
-        return classify_commit_known(participant, entry, frame, now_ns);
+        return classify_commit_known(entry, frame, now_ns);
     }
     if (!frame->is_alone) {
         return TRI_PARTICIPANT_ROW_COMMIT_NEW;
@@ -155,8 +152,7 @@ static enum tri_participant_row classify_rollback(const struct tri_participant_e
                                                         : TRI_PARTICIPANT_ROW_ROLLBACK_NEW;
 }
 
-enum tri_participant_row tri_participant_classify(const struct tri_participant *participant,
-                                                  const struct tri_participant_entry *entry,
+enum tri_participant_row tri_participant_classify(const struct tri_participant_entry *entry,
                                                   const struct tri_participant_rare *rare,
                                                   const struct tri_participant_frame *frame,
                                                   uint64_t now_ns)
@@ -166,7 +162,7 @@ enum tri_participant_row tri_participant_classify(const struct tri_participant *
     case TRI_PARTICIPANT_PREPARE:
         return classify_prepare(entry, frame);
     case TRI_PARTICIPANT_COMMIT:
-        return classify_commit(participant, entry, frame, now_ns);
+        return classify_commit(entry, frame, now_ns);
     case TRI_PARTICIPANT_FINALIZE:
         return classify_finalize(entry, frame);
     case TRI_PARTICIPANT_ABORT:

@@ -96,6 +96,7 @@ struct tri_participant *tri_participant_init(void *memory,
     participant->slot_mask = slot_count(options->entries_max) - 1;
     participant->free = TRI_PARTICIPANT_NOBODY;
     participant->ask = TRI_PARTICIPANT_NOBODY;
+    participant->resume = TRI_PARTICIPANT_NOBODY;
     memset(participant->slots, 0, slot_count(options->entries_max) * sizeof(uint64_t));
     memset(participant->reserved, 0, bitmap_words(options->entries_max) * 8);
     participant->deadlines =
@@ -170,7 +171,7 @@ uint32_t tri_participant_take(struct tri_participant *participant, struct tri_ke
 
     if (index != TRI_PARTICIPANT_NOBODY) {
         generation = participant->entries[index].generation;
-        participant->free = participant->entries[index].id_bytes; /* the next place given back */
+        participant->free = participant->entries[index].next_free;
     } else if (participant->used < participant->options.entries_max) {
         index = participant->used++;
     } else {
@@ -180,6 +181,7 @@ uint32_t tri_participant_take(struct tri_participant *participant, struct tri_ke
     memset(entry, 0, offsetof(struct tri_participant_entry, id));
     entry->key = key;
     entry->generation = generation + 1;
+    entry->flags = TRI_PARTICIPANT_USED;
     participant->slots[slot_of(participant, (uint32_t)key.lo & participant->slot_mask, 0)] =
         slot_word(key, index);
     participant->count++;
@@ -206,7 +208,8 @@ void tri_participant_drop(struct tri_participant *participant, uint32_t index)
         }
     }
     slots[hole] = 0;
-    entry->id_bytes = participant->free;
+    entry->flags &= (uint8_t)~TRI_PARTICIPANT_USED; /* else it stays: its record may be written */
+    entry->next_free = participant->free;
     participant->free = index;
     assert(participant->count > 0);
     participant->count--;

@@ -12,6 +12,7 @@
 #define TRI_ENGINE_ROUND_H
 
 #include "engine/deadlines.h"
+#include "engine/dedup.h"
 #include "engine/limits.h"
 #include "engine/tally.h"
 #include "tricast_engine.h"
@@ -82,9 +83,9 @@ enum tri_round_event {
     X(END_SPENT)             /* FAILED, MAX_RETRIES_EXCEEDED */                                   \
     X(END_ROLLED_BACK)       /* FAILED, ROLLED_BACK (A12) */                                      \
     X(END_INCOMPLETE)        /* FAILED, ROLLBACK_INCOMPLETE (A07) */                              \
-    X(DELIVER)               /* PROCESSED; the primary record has said it (D01) */                \
-    X(DELIVER_LACKING)       /* PROCESSED, FINALIZE_INCOMPLETE (A09) */                           \
-    X(DELIVER_ESCALATED)     /* the same, and the operator is told (A09) */
+    X(END_LACKING)           /* PROCESSED, FINALIZE_INCOMPLETE (A09) */                           \
+    X(END_ESCALATED)         /* the same, and the operator is told (A09) */                       \
+    X(DELIVER)               /* PROCESSED; the primary record has said it (D01) */
 
 enum tri_round_action {
 #define TRI_ROUND_ACTION_ENUM(name) TRI_ROUND_DO_##name,
@@ -119,69 +120,117 @@ enum tri_round_timer {
     TRI_TIMER_WINDOW,  /* ROLLBACK again, or the end of its window */
 };
 
-/* All masks hold one bit per target, in the order of the stored targets. */
+/*
+ * All masks hold one bit per target, in the order of the stored targets.
+ *
+ * What every answer looks at stands in the first two cache lines.  What can be derived is not
+ * stored: see the functions below.
+ */
 struct tri_round {
     struct tri_deadline timer; /* the one timer: of the phase, of the message, or of the rollback */
     struct tri_key key;
-    struct tri_hash hash;
     tri_attempt attempt;
-    uint64_t accept_lsn;         /* the message is visible from here on (D01) */
-    uint64_t release_lsn;        /* what the state waits for, or waited */
-    uint64_t sent_ns;            /* when the state's frames were released */
-    uint64_t reservation_end_ns; /* L07: of this attempt, counted from the first send of PREPARE */
-    uint64_t expires_at_ms;      /* P13 */
-    uint64_t window_end_ns;      /* A07, monotonic, once released */
-    uint64_t window_end_ms;      /* A07, wall time, as written into ROLLBACK */
-    struct tri_tally tally;      /* of the open phase, or of the rollback */
-    uint64_t refused;            /* PHASE_REJECT in this attempt */
-    uint64_t prepared;           /* PREPARE_OK in this attempt */
-    uint64_t applied;            /* COMMIT_OK in this attempt */
-    uint64_t final;              /* FINALIZE_OK */
-    uint64_t maybe;              /* A11: applied it, or may have */
-    uint64_t affected;           /* who is to be rolled back (A06) */
-    uint64_t undone;             /* who has been */
-    uint64_t waiting;            /* counted in the chains' waiting numbers (R08) */
-    uint64_t unsent; /* the state's frame has not been handed out: the chain was down (P15) */
-    uint64_t client; /* the first waiter, 0 = none */
-    struct tri_target *targets; /* in the body; the canonical bytes lie behind them */
-    uint32_t waiters;           /* index of the next waiter, or TRI_ROUND_NONE */
-    uint32_t body;              /* arena handle: targets, then the canonical bytes */
-    uint32_t await_next;        /* in the queue of rounds that wait for a record */
-    uint32_t canonical_bytes;
-    uint32_t inner_at; /* offsets within the canonical bytes */
-    uint32_t inner_bytes;
-    uint32_t ttl_ms; /* of reservations (L01, L07) */
-    uint32_t timeout_ms[TRI_PHASE_COUNT];
-    uint16_t retries; /* redeliveries so far (R03) */
-    uint16_t resends; /* of FINALIZE (A09) */
-    uint16_t target_set;
-    uint16_t cause; /* enum tri_error: the refusal that decides, or why it failed */
-    uint8_t id_at;  /* offset of the id within the canonical bytes */
-    uint8_t id_bytes;
+    struct tri_target *targets; /* in the body */
     uint8_t state;
-    uint8_t state_shown; /* the state before, until the record is durable (D01) */
-    uint8_t target_count;
-    uint8_t waiter_count;
-    uint8_t type;
-    uint8_t subtype;
-    uint8_t priority;
-    uint8_t atomicity;
-    uint8_t atomicity_declared;
-    uint8_t scope_declared;
-    uint8_t scope;
     bool is_released; /* answers count and the timer runs */
-    uint8_t ack_type; /* what the clients were told last; CLOSING: the result */
+    uint8_t target_count;
+    uint8_t id_at; /* offset of the id within the canonical bytes */
+    uint8_t id_bytes;
     uint8_t timer_kind;
-    uint8_t body_class;
+    uint8_t state_shown; /* the state before, until the record is durable (D01) */
+    uint8_t ack_type;    /* what the clients were told last; CLOSING: the result */
+
+    struct tri_tally tally; /* of the open phase, or of the rollback */
+    uint64_t waiting;       /* counted in the chains' waiting numbers (R08) */
+    uint64_t unsent;   /* the state's frame has not been handed out: the chain was down (P15) */
+    uint64_t maybe;    /* A11: applied it, or may have */
+    uint64_t prepared; /* PREPARE_OK in this attempt */
+    uint64_t refused;  /* PHASE_REJECT in this attempt */
+
+    uint64_t applied;     /* COMMIT_OK in this attempt */
+    uint64_t final;       /* FINALIZE_OK */
+    uint64_t affected;    /* who is to be rolled back (A06) */
+    uint64_t client;      /* the first waiter, 0 = none */
+    uint64_t accept_lsn;  /* the message is visible from here on (D01) */
+    uint64_t release_lsn; /* what the state waits for, or waited */
+    uint64_t sent_ns;     /* when the state's frames were released */
+    union {
+        /* L07: of this attempt, counted from the first send of PREPARE; asked before COMMIT */
+        uint64_t reservation_end_ns;
+        uint64_t window_end_ns; /* A07, monotonic: of the rollback, once released */
+    };
+
+    uint64_t expires_at_ms; /* P13 */
+    uint64_t window_end_ms; /* A07, wall time, as written into ROLLBACK */
+    uint32_t body;          /* arena handle: the content hash, the targets, the canonical bytes */
+    uint32_t canonical_bytes;
+    uint32_t await_next; /* in the queue of rounds that wait for a record */
+    uint32_t waiters;    /* index of the next waiter, or TRI_ROUND_NONE */
+    uint32_t ttl_ms;     /* of reservations (L01, L07) */
+    uint32_t timeout_ms[TRI_PHASE_COUNT];
+    uint16_t inner_at; /* offset within the canonical bytes, whose end it shares */
+    uint16_t retries;  /* redeliveries so far (R03) */
+    uint16_t resends;  /* of FINALIZE (A09) */
+    uint16_t target_set;
+    uint16_t cause;     /* enum tri_error: the refusal that decides, or why it failed */
+    uint16_t submitter; /* whose share it holds (R08); 0 = nobody's */
+    uint8_t waiter_count;
+    uint8_t type : 4;
+    uint8_t subtype : 2;
+    bool is_orphan : 1; /* a restart ended the last attempt: the next one uses up no retry */
+    uint8_t priority : 2;
+    uint8_t atomicity : 2;
+    uint8_t atomicity_declared : 2;
+    uint8_t scope : 1;
+    uint8_t scope_declared : 1;
 };
 
-static_assert(sizeof(struct tri_round) <= 384, "a round fits into six cache lines");
+static_assert(sizeof(struct tri_round) == 4 * TRI_CACHE_LINE, "1 M open rounds are counted on it");
+static_assert(offsetof(struct tri_round, tally) == TRI_CACHE_LINE &&
+                  offsetof(struct tri_round, applied) == 2 * TRI_CACHE_LINE &&
+                  offsetof(struct tri_round, expires_at_ms) == 3 * TRI_CACHE_LINE,
+              "what is used together lies in one line");
+static_assert(TRI_TYPE_COUNT <= 16 && TRI_SUBTYPE_COUNT <= 4 && TRI_PRIORITY_COUNT <= 4 &&
+                  TRI_ATOMICITY_COUNT <= 4 && TRI_SCOPE_COUNT <= 2,
+              "they fit into their bits");
 
-/* The round's own memory. */
+/* The bytes of a body: the content hash, the targets, the canonical bytes. */
+static inline uint32_t tri_round_body_bytes(uint32_t target_count, uint32_t canonical_bytes)
+{
+    return (uint32_t)(sizeof(struct tri_hash) + target_count * sizeof(struct tri_target)) +
+           canonical_bytes;
+}
+/* tri_round_set_body gives the round its body, which is large enough. */
+static inline void tri_round_set_body(struct tri_round *round, uint32_t handle, void *body)
+{
+    round->body = handle;
+    round->targets = (struct tri_target *)(void *)((struct tri_hash *)body + 1);
+}
+/* The content hash (R02). */
+static inline struct tri_hash *tri_round_hash(const struct tri_round *round)
+{
+    return (struct tri_hash *)(void *)round->targets - 1;
+}
+static inline const uint8_t *tri_round_canonical(const struct tri_round *round)
+{
+    return (const uint8_t *)(round->targets + round->target_count);
+}
+
 static inline uint64_t tri_round_all(const struct tri_round *round)
 {
     assert(round->target_count >= 1);
     return UINT64_MAX >> (TRI_TARGETS_MAX - round->target_count);
+}
+/* What it holds of the dedup table. */
+static inline struct tri_dedup_hold tri_round_hold(const struct tri_round *round)
+{
+    return (struct tri_dedup_hold){tri_dedup_places(round->target_count), round->submitter};
+}
+/* Who has been rolled back: of the affected chains those that cannot have applied any more (A11).
+ */
+static inline uint64_t tri_round_undone(const struct tri_round *round)
+{
+    return round->affected & ~round->maybe;
 }
 /* How many targets a mask holds; a loop, so that no helper of a compiler's library is needed. */
 static inline uint32_t tri_round_count(uint64_t targets)
@@ -192,10 +241,6 @@ static inline uint32_t tri_round_count(uint64_t targets)
         count++;
     }
     return count;
-}
-static inline const uint8_t *tri_round_canonical(const struct tri_round *round)
-{
-    return (const uint8_t *)(round->targets + round->target_count);
 }
 
 #endif

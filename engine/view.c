@@ -8,7 +8,7 @@
  * What a closed entry keeps: each target is one of four things, two bits of it.  Which four is the
  * entry's kind, and no way to the end needs a fifth:
  *
- *   done_mask alone, refused_mask alone (always REFUSED), both, neither
+ *   done alone, refused alone (always REFUSED), both, neither
  */
 #define KINDS(X)                                                          \
     X(APPLIED, APPLIED, OPEN, UNKNOWN)     /* without FINALIZE */         \
@@ -22,7 +22,8 @@ enum view_kind {
 #undef KIND_ENUM
         KIND_COUNT,
 };
-#define KIND_BITS                       0x03U
+/* The two masks of an entry. */
+enum { DONE, REFUSED };
 /* A closed entry's summary: the result, and how the message was declared and run (A04, A10). */
 #define SUMMARY_ACK(summary)            ((enum tri_ack_type)((summary)&3U))
 #define SUMMARY_DECLARED(summary)       ((enum tri_atomicity)(((summary) >> 2) & 3U))
@@ -31,9 +32,8 @@ enum view_kind {
 #define SUMMARY_SCOPE(summary)          ((enum tri_scope)(((summary) >> 7) & 1U))
 static_assert(TRI_ACK_REJECTED <= 3 && TRI_ATOMICITY_COUNT <= 4 && TRI_SCOPE_COUNT <= 2,
               "a summary is one byte");
-static_assert(KIND_COUNT == KIND_BITS + 1, "a kind fits into its bits");
-static_assert((KIND_BITS & (TRI_DEDUP_USED | TRI_DEDUP_CLOSED)) == 0,
-              "the table keeps its own flags");
+static_assert(TRI_ERROR_VALUE_MAX <= UINT8_MAX, "a code is one byte of an entry");
+static_assert(KIND_COUNT == TRI_VIEW_KINDS && KIND_COUNT <= 4, "a kind is two bits of an entry");
 
 enum view_fate {
     FATE_FINAL, /* in this order a stronger fact wins over a weaker one */
@@ -63,13 +63,13 @@ void tri_view_round(const struct tri_engine *engine, const struct tri_round *rou
     const uint8_t *canonical = tri_round_canonical(round);
 
     view->key = round->key;
-    view->hash = round->hash;
+    view->hash = *tri_round_hash(round);
     view->id.at = (const char *)canonical + round->id_at;
     view->id.bytes = round->id_bytes;
     view->canonical.at = canonical;
     view->canonical.bytes = round->canonical_bytes;
     view->inner.at = canonical + round->inner_at;
-    view->inner.bytes = round->inner_bytes;
+    view->inner.bytes = round->canonical_bytes - round->inner_at;
     view->targets = targets;
     view->target_count = round->target_count;
     view->attempt = round->attempt;
@@ -89,7 +89,7 @@ void tri_view_round(const struct tri_engine *engine, const struct tri_round *rou
     view->final_mask = round->final;
     view->refused_mask = round->refused;
     view->unknown_mask = round->maybe & ~round->applied;
-    view->undone_mask = round->undone;
+    view->undone_mask = tri_round_undone(round);
 }
 
 /* Every target in the one mask that says most about it. */
@@ -98,7 +98,7 @@ static void view_fates(const struct tri_round *round, uint64_t fates[FATE_COUNT]
     uint64_t rest = tri_round_all(round);
 
     fates[FATE_FINAL] = round->final;
-    fates[FATE_UNDONE] = round->undone;
+    fates[FATE_UNDONE] = tri_round_undone(round);
     fates[FATE_APPLIED] = round->applied;
     fates[FATE_UNKNOWN] = round->maybe; /* A11: outweighs a refusal of a later PREPARE */
     fates[FATE_REFUSED] = round->refused;
@@ -118,44 +118,73 @@ static enum view_kind view_kind(const struct tri_round *round)
     return round->final != 0 ? KIND_FINAL : KIND_APPLIED;
 }
 
-void tri_view_store(const struct tri_round *round, struct tri_dedup_entry *entry)
+bool tri_view_fits(const struct tri_round *round)
+{
+    enum view_kind kind = view_kind(round);
+    uint64_t fates[FATE_COUNT];
+
+    view_fates(round, fates);
+    return (fates[FATE_REFUSED] | fates[kinds[kind].done] | fates[kinds[kind].both] |
+            fates[kinds[kind].neither]) == tri_round_all(round);
+}
+
+void tri_view_pack(const struct tri_round *round, struct tri_dedup_entry *entry, uint64_t masks[2])
 {
     uint32_t n = TRI_ATTEMPT_N(round->attempt);
     enum view_kind kind = view_kind(round);
     uint64_t fates[FATE_COUNT];
 
     view_fates(round, fates);
-    entry->done_mask = fates[kinds[kind].done] | fates[kinds[kind].both];
-    entry->refused_mask = fates[FATE_REFUSED] | fates[kinds[kind].both];
-    assert((entry->done_mask | entry->refused_mask | fates[kinds[kind].neither]) ==
-           tri_round_all(round));
+    masks[DONE] = fates[kinds[kind].done] | fates[kinds[kind].both];
+    masks[REFUSED] = fates[FATE_REFUSED] | fates[kinds[kind].both];
+    assert((masks[DONE] | masks[REFUSED] | fates[kinds[kind].neither]) == tri_round_all(round));
+    entry->hash = *tri_round_hash(round);
     entry->epoch = TRI_ATTEMPT_EPOCH(round->attempt);
     entry->attempt_n = n < UINT16_MAX ? (uint16_t)n : UINT16_MAX;
     entry->target_set = round->target_set;
-    entry->code = round->cause;
+    entry->code = (uint8_t)round->cause;
     entry->summary =
         (uint8_t)(round->ack_type | round->atomicity_declared << 2 | round->atomicity << 4 |
                   round->scope_declared << 6 | round->scope << 7);
-    entry->flags |= (uint8_t)(TRI_DEDUP_CLOSED | kind);
+    entry->kind = kind & 3U;
+}
+
+void tri_view_store(struct tri_engine *engine, const struct tri_round *round,
+                    struct tri_dedup_entry *entry)
+{
+    uint64_t masks[2];
+
+    tri_view_pack(round, entry, masks);
+    tri_dedup_store(engine->dedup, entry, masks);
+}
+
+bool tri_view_summary_fits(uint8_t summary)
+{
+    return SUMMARY_ACK(summary) != TRI_ACK_RECEIVED &&
+           SUMMARY_DECLARED(summary) < TRI_ATOMICITY_COUNT &&
+           SUMMARY_RUN(summary) < TRI_ATOMICITY_COUNT;
 }
 
 enum tri_ack_type tri_view_result(const struct tri_dedup_entry *entry)
 {
-    assert((entry->flags & TRI_DEDUP_CLOSED) != 0);
     return SUMMARY_ACK(entry->summary);
 }
 
-void tri_view_closed(struct tri_engine *engine, const struct tri_dedup_entry *entry,
-                     struct tri_round_view *view, bool *has_targets)
+void tri_view_closed(struct tri_engine *engine, struct tri_key key,
+                     const struct tri_dedup_entry *entry, struct tri_round_view *view,
+                     bool *has_targets)
 {
-    uint32_t kind = entry->flags & KIND_BITS;
-    uint64_t both = entry->done_mask & entry->refused_mask;
+    uint32_t kind = entry->kind;
     uint64_t fates[FATE_COUNT] = {0};
     uint64_t all = 0;
+    uint64_t masks[2];
+    uint64_t both;
 
-    assert((entry->flags & TRI_DEDUP_CLOSED) != 0);
+    assert(kind < KIND_COUNT);
+    tri_dedup_load(engine->dedup, entry, masks);
+    both = masks[DONE] & masks[REFUSED];
     *view = (struct tri_round_view){0};
-    view->key = entry->key;
+    view->key = key;
     view->hash = entry->hash;
     view->attempt = TRI_ATTEMPT(entry->epoch, entry->attempt_n);
     view->map_version = engine->options.map_version;
@@ -178,10 +207,10 @@ void tri_view_closed(struct tri_engine *engine, const struct tri_dedup_entry *en
         assert(view->target_count >= 1);
         all = UINT64_MAX >> (TRI_TARGETS_MAX - view->target_count);
     }
-    fates[FATE_REFUSED] = entry->refused_mask & ~both;
-    fates[kinds[kind].done] = entry->done_mask & ~both;
+    fates[FATE_REFUSED] = masks[REFUSED] & ~both;
+    fates[kinds[kind].done] = masks[DONE] & ~both;
     fates[kinds[kind].both] = both;
-    fates[kinds[kind].neither] = all & ~(entry->done_mask | entry->refused_mask);
+    fates[kinds[kind].neither] = all & ~(masks[DONE] | masks[REFUSED]);
     view->final_mask = fates[FATE_FINAL];
     view->undone_mask = fates[FATE_UNDONE];
     view->applied_mask = fates[FATE_APPLIED] | fates[FATE_FINAL];

@@ -314,6 +314,10 @@ struct tri_writer {
  */
 uint32_t tri_wire_encode(const struct tri_frame *frame, uint8_t *to, uint32_t bytes_max);
 
+/* tri_wire_put_submit writes the body of a SUBMIT from the fields of *message, without looking at
+ * its `canonical`.  Returns where the canonical bytes begin; they end where the writer stands. */
+const uint8_t *tri_wire_put_submit(struct tri_writer *writer, const struct tri_message *message);
+
 /* Building blocks for frames made from a template: canonical msgpack, shortest forms. */
 void tri_put_array(struct tri_writer *writer, uint32_t count);
 void tri_put_uint(struct tri_writer *writer, uint64_t value);

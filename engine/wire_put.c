@@ -174,17 +174,11 @@ static void put_signature(struct tri_writer *writer, const struct tri_signature 
     tri_put_uint(writer, signature->threshold);
 }
 
-static void put_submit(struct tri_writer *writer, const struct tri_message *message)
+static void put_canonical(struct tri_writer *writer, const struct tri_message *message)
 {
     static const char version[] = TRI_PROTOCOL_VERSION;
     uint32_t i;
 
-    tri_put_array(writer, 19);
-    tri_put_uint(writer, TRI_FRAME_SUBMIT);
-    if (message->canonical.at != NULL) {
-        tri_put_raw(writer, message->canonical.at, message->canonical.bytes);
-        return;
-    }
     tri_put_text(writer, message->id);
     tri_put_text(writer, (struct tri_text){version, sizeof version - 1});
     tri_put_uint(writer, message->priority);
@@ -204,6 +198,32 @@ static void put_submit(struct tri_writer *writer, const struct tri_message *mess
               message->payload);
     put_envelope(writer, &message->envelope);
     put_signature(writer, &message->signature);
+}
+
+static void put_submit_head(struct tri_writer *writer)
+{
+    tri_put_array(writer, 19);
+    tri_put_uint(writer, TRI_FRAME_SUBMIT);
+}
+
+static void put_submit(struct tri_writer *writer, const struct tri_message *message)
+{
+    put_submit_head(writer);
+    if (message->canonical.at != NULL) {
+        tri_put_raw(writer, message->canonical.at, message->canonical.bytes);
+    } else {
+        put_canonical(writer, message);
+    }
+}
+
+const uint8_t *tri_wire_put_submit(struct tri_writer *writer, const struct tri_message *message)
+{
+    const uint8_t *canonical = NULL;
+
+    put_submit_head(writer);
+    canonical = writer->at;
+    put_canonical(writer, message);
+    return canonical;
 }
 
 static void put_phase(struct tri_writer *writer, const struct tri_phase_frame *frame)

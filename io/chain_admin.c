@@ -101,6 +101,7 @@ static void admin_accept(struct tri_admin *admin, uint64_t now_ns)
         return;
     }
     tri_line_open(&admin->at[i].line, fd);
+    admin->at[i].lsn = 0;
     admin->at[i].due_ns = now_ns + ADMIN_GREETING_MS * TRI_NS_PER_MS;
     writer = tri_line_room(&admin->at[i].line, TRI_SESSION_FRAME_BYTES_MAX);
     assert(writer.at != NULL);
@@ -240,6 +241,7 @@ static enum tri_error admin_request(struct tri_admin *admin, uint32_t i, struct 
     }
     put_page(&writer, admin, text, limit);
     tri_line_put(line, &writer);
+    admin->at[i].lsn = tri_desk_noted_lsn(admin->options.desk);
     return TRI_ERROR_NONE;
 }
 
@@ -278,6 +280,15 @@ static void admin_refuse(struct tri_line *line, enum tri_error code)
     tri_line_close(line);
 }
 
+/* Whether the line has something to send that is durable. */
+static bool admin_may_send(const struct tri_admin *admin, uint32_t i)
+{
+    const struct tri_line *line = &admin->at[i].line;
+
+    return line->fd >= 0 && line->out_from < line->out_to &&
+           admin->at[i].lsn <= tri_desk_durable_lsn(admin->options.desk);
+}
+
 static void admin_line(struct tri_admin *admin, uint32_t i)
 {
     struct tri_line *line = &admin->at[i].line;
@@ -295,7 +306,7 @@ static void admin_line(struct tri_admin *admin, uint32_t i)
     while (fault.code == TRI_ERROR_NONE && tri_line_next(line, &body, &fault) == TRI_OK) {
         fault.code = admin->at[i].session.state == TRI_SESSION_OPEN ? admin_request(admin, i, body)
                                                                     : admin_greet(admin, i, body);
-        failed = tri_line_flush(line);
+        failed = admin_may_send(admin, i) ? tri_line_flush(line) : 0;
         if (fault.code == TRI_ERROR_NONE && failed != 0 && failed != -EAGAIN) {
             tri_line_close(line);
             return;
@@ -305,7 +316,7 @@ static void admin_line(struct tri_admin *admin, uint32_t i)
         admin_refuse(line, fault.code);
         return;
     }
-    if (line->out_from < line->out_to) {
+    if (admin_may_send(admin, i)) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT,
                                     .data = {.u64 = admin->options.tag + 1U + i}};
 
@@ -320,7 +331,7 @@ static void admin_flush(struct tri_admin *admin, uint32_t i)
     struct tri_line *line = &admin->at[i].line;
     int failed;
 
-    if (line->out_from == line->out_to) {
+    if (!admin_may_send(admin, i)) {
         return;
     }
     failed = tri_line_flush(line);
@@ -351,6 +362,7 @@ void tri_admin_event(struct tri_admin *admin, uint64_t offset, uint64_t now_ns)
 void tri_admin_tick(struct tri_admin *admin, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < TRI_ADMIN_LINES_MAX; i++) {
+        admin_flush(admin, i);
         if (admin->at[i].line.fd >= 0 && admin->at[i].session.state != TRI_SESSION_OPEN &&
             admin->at[i].due_ns <= now_ns) {
             admin_refuse(&admin->at[i].line, TRI_ERROR_HANDSHAKE_TIMEOUT);

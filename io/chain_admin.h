@@ -7,7 +7,7 @@
  * name "operator" and the chain's own secret.  The one request is LEDGER_GET.
  *
  * A connection that does not greet, asks for something else or does not read
- * its answer is closed.
+ * its answer is closed.  A page leaves when what it shows is durable.
  *
  * Threads: one at a time.
  */
@@ -41,6 +41,7 @@ struct tri_admin {
         struct tri_line line;
         struct tri_session session;
         uint64_t due_ns; /* until then it must have greeted */
+        uint64_t lsn;    /* what is queued waits for this record */
     } at[TRI_ADMIN_LINES_MAX];
 };
 
@@ -52,7 +53,8 @@ void tri_admin_close(struct tri_admin *admin);
 
 /* tri_admin_event takes an epoll event whose data is tag + `offset`. */
 void tri_admin_event(struct tri_admin *admin, uint64_t offset, uint64_t now_ns);
-/* tri_admin_tick closes what has not greeted in time. */
+/* tri_admin_tick ends a turn: it closes what has not greeted in time and sends what has become
+ * durable. */
 void tri_admin_tick(struct tri_admin *admin, uint64_t now_ns);
 uint64_t tri_admin_deadline_ns(const struct tri_admin *admin);
 

@@ -32,7 +32,7 @@ struct tri_desk {
     struct tri_participant *participant;
     struct tri_route route;
     struct tri_files files;
-    uint64_t noted_lsn;
+    struct tri_scribe scribe;
     uint64_t settled_lsn;
     struct tri_desk_counters counters;
     struct tri_participant_effects effects;
@@ -69,13 +69,13 @@ struct tri_desk *tri_desk_open(const struct tri_desk_options *options)
         desk->participant = tri_participant_init(memory, &options->participant);
     }
     if (desk->participant == NULL ||
-        tri_files_open(&desk->files, options->book, options->store,
-                       options->participant.entries_max) != 0 ||
+        tri_files_open(&desk->files, options->book, options->participant.entries_max) != 0 ||
         (options->faults->count > 0U && tri_parking_open(&desk->parking) != 0)) {
         tri_desk_close(desk);
         return NULL;
     }
     tri_route_init(&desk->route, options->store->secret, 1);
+    tri_scribe_init(&desk->scribe, desk->participant, &desk->files, options->store);
     return desk;
 }
 
@@ -194,14 +194,14 @@ static void desk_ledger(struct tri_desk *desk, struct turn *turn,
     enum tri_error code = TRI_ERROR_NONE;
 
     if (effect->op == TRI_LEDGER_RELEASE) {
-        (void)tri_files_operate(&desk->files, effect->entry, TRI_LEDGER_RELEASE);
+        (void)tri_files_operate(&desk->files, effect->entry, effect->key, TRI_LEDGER_RELEASE);
         return;
     }
     if (effect->op == TRI_LEDGER_RESERVE || effect->op == TRI_LEDGER_APPLY_UNRESERVED) {
-        /* Without a frame: a PREPARE that waited for the verdict on an earlier attempt. */
-        code = turn->phase != NULL
-                   ? tri_files_fill(&desk->files, effect->entry, effect->key, turn->phase)
-                   : tri_files_refusal(&desk->files, effect->entry);
+        /* Without a frame: a PREPARE that waited for the verdict on an earlier attempt, or was
+         * under way when the process died. */
+        code = turn->phase != NULL ? tri_files_fill(&desk->files, effect->entry, turn->phase)
+                                   : tri_files_refusal(&desk->files, effect->entry);
     }
     if (code == TRI_ERROR_NONE && turn->rule != NULL && turn->rule->fault == TRI_FAULT_REFUSE) {
         code = turn->rule->code;
@@ -210,7 +210,7 @@ static void desk_ledger(struct tri_desk *desk, struct turn *turn,
         return;
     }
     if (code == TRI_ERROR_NONE) {
-        code = tri_files_operate(&desk->files, effect->entry, effect->op);
+        code = tri_files_operate(&desk->files, effect->entry, effect->key, effect->op);
     }
     desk_verdict(desk, turn, effect, code);
 }
@@ -234,7 +234,7 @@ static void desk_carry_out(struct tri_desk *desk, struct turn *turn)
             desk_ask(desk, turn, effect);
             break;
         case TRI_PARTICIPANT_EFFECT_APPEND:
-            desk->noted_lsn = effect->lsn;
+            tri_scribe_append(&desk->scribe, effect);
             break;
         default:
             assert(false);
@@ -426,11 +426,10 @@ void tri_desk_prefetch_entry(const struct tri_desk *desk, struct tri_key key)
 
     if (entry < desk->files.count) {
         __builtin_prefetch(&desk->files.at[entry]);
-        __builtin_prefetch((const uint8_t *)&desk->files.at[entry] + TRI_CACHE_LINE);
     }
 }
 
-void tri_desk_welcome(struct tri_desk *desk, uint32_t epoch, uint64_t now_ns, uint64_t wall_ms,
+void tri_desk_welcome(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
                       struct tri_writer *out)
 {
     struct turn turn = {.now_ns = now_ns, .wall_ms = wall_ms, .out = out};
@@ -438,12 +437,29 @@ void tri_desk_welcome(struct tri_desk *desk, uint32_t epoch, uint64_t now_ns, ui
         .type = TRI_PARTICIPANT_WELCOME,
         .now_ns = now_ns,
         .wall_ms = wall_ms,
-        .welcome = {epoch},
     };
 
     assert(out->end - out->at >= (ptrdiff_t)TRI_DESK_OUT_BYTES);
     (void)tri_participant_step(desk->participant, &event, &desk->effects);
     desk_finish(desk, &turn);
+}
+
+int tri_desk_replay(struct tri_desk *desk, const struct tri_log_record *record, uint64_t now_ns,
+                    uint64_t wall_ms, char why[TRI_STORE_WHY_BYTES])
+{
+    return tri_scribe_replay(&desk->scribe, record, now_ns, wall_ms, why);
+}
+
+bool tri_desk_resume(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
+                     struct tri_writer *out)
+{
+    struct turn turn = {.now_ns = now_ns, .wall_ms = wall_ms, .out = out};
+    enum tri_result result =
+        tri_participant_resume(desk->participant, now_ns, wall_ms, &desk->effects);
+
+    assert(out->end - out->at >= (ptrdiff_t)TRI_DESK_OUT_BYTES);
+    desk_finish(desk, &turn);
+    return result == TRI_MORE;
 }
 
 void tri_desk_settle(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
@@ -454,15 +470,36 @@ void tri_desk_settle(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
         .type = TRI_PARTICIPANT_DURABLE,
         .now_ns = now_ns,
         .wall_ms = wall_ms,
-        .durable = {desk->noted_lsn},
+        .durable = {tri_store_durable_lsn(desk->options.store)},
     };
 
-    if (desk->settled_lsn == desk->noted_lsn) {
+    tri_scribe_turn(&desk->scribe, now_ns, wall_ms);
+    if (desk->settled_lsn == event.durable.lsn) {
         return;
     }
-    desk->settled_lsn = desk->noted_lsn;
+    desk->settled_lsn = event.durable.lsn;
     (void)tri_participant_step(desk->participant, &event, &desk->effects);
     desk_finish(desk, &turn);
+}
+
+uint64_t tri_desk_noted_lsn(const struct tri_desk *desk)
+{
+    return desk->options.store->noted_lsn;
+}
+
+uint64_t tri_desk_durable_lsn(const struct tri_desk *desk)
+{
+    return tri_store_durable_lsn(desk->options.store);
+}
+
+bool tri_desk_is_full(const struct tri_desk *desk)
+{
+    return tri_store_is_full(desk->options.store);
+}
+
+bool tri_desk_is_busy(const struct tri_desk *desk)
+{
+    return tri_scribe_is_busy(&desk->scribe);
 }
 
 /* Takes up one thing that was put aside and is due; false if there is none. */
@@ -488,7 +525,8 @@ static bool desk_resume(struct tri_desk *desk, struct turn *turn)
         break;
     case TRI_PARKED_VERDICT:
         if (was.code == TRI_ERROR_NONE) {
-            was.code = tri_files_operate(&desk->files, was.effect.entry, was.effect.op);
+            was.code =
+                tri_files_operate(&desk->files, was.effect.entry, was.effect.key, was.effect.op);
         }
         desk_verdict(desk, turn, &was.effect, was.code);
         desk->effects.count = 0;
@@ -528,6 +566,9 @@ uint64_t tri_desk_deadline_ns(const struct tri_desk *desk)
     uint64_t deadline_ns = tri_participant_deadline_ns(desk->participant);
     uint64_t parked_ns = tri_parking_due_ns(&desk->parking);
 
+    if (tri_desk_is_full(desk)) {
+        return TRI_NEVER; /* the store comes first */
+    }
     return parked_ns < deadline_ns ? parked_ns : deadline_ns;
 }
 
@@ -543,5 +584,5 @@ const struct tri_participant_counters *tri_desk_participant(const struct tri_des
 
 struct tri_text tri_desk_holder(const struct tri_desk *desk, struct tri_key key)
 {
-    return tri_files_holder(&desk->files, key);
+    return tri_participant_id(desk->participant, key);
 }

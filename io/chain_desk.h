@@ -17,7 +17,7 @@
 #include "engine/wire.h"
 #include "io/chain_book.h"
 #include "io/chain_faults.h"
-#include "io/chain_store.h"
+#include "io/chain_scribe.h"
 #include "tricast_participant.h"
 
 /* Room that a writer must have for one call below. */
@@ -52,6 +52,14 @@ struct tri_desk;
 struct tri_desk *tri_desk_open(const struct tri_desk_options *options);
 void tri_desk_close(struct tri_desk *desk);
 
+/* tri_desk_replay takes a record of the journal back, before anything else; tri_desk_resume then
+ * goes on with what was under way: true = call it again, when the store is not full.  What it
+ * writes was asked for in an earlier life.  Replay returns 0 or -errno with one line in `why`. */
+int tri_desk_replay(struct tri_desk *desk, const struct tri_log_record *record, uint64_t now_ns,
+                    uint64_t wall_ms, char why[TRI_STORE_WHY_BYTES]);
+bool tri_desk_resume(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
+                     struct tri_writer *out);
+
 /*
  * tri_desk_frame takes one frame.
  *
@@ -68,14 +76,22 @@ enum tri_result tri_desk_frame(struct tri_desk *desk, struct tri_bytes body, uin
 struct tri_key tri_desk_prefetch(const struct tri_desk *desk, struct tri_bytes body);
 void tri_desk_prefetch_entry(const struct tri_desk *desk, struct tri_key key);
 
-/* tri_desk_welcome tells that a coordinator of this epoch welcomed the chain (P14). */
-void tri_desk_welcome(struct tri_desk *desk, uint32_t epoch, uint64_t now_ns, uint64_t wall_ms,
+/* tri_desk_welcome tells that a coordinator welcomed the chain (P14). */
+void tri_desk_welcome(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
                       struct tri_writer *out);
 
-/* tri_desk_settle ends a batch of frames: what was noted counts as durable.  Call it before the
- * answers leave and after the store was flushed. */
+/* tri_desk_settle ends a batch of frames: it goes on with a checkpoint and takes note of what has
+ * become durable.  Call it when the store has taken its turn. */
 void tri_desk_settle(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
                      struct tri_writer *out);
+
+/* The record that everything written so far waits for, the last durable one, and whether the
+ * journal takes no more: then no frames and no time. */
+uint64_t tri_desk_noted_lsn(const struct tri_desk *desk);
+uint64_t tri_desk_durable_lsn(const struct tri_desk *desk);
+bool tri_desk_is_full(const struct tri_desk *desk);
+/* Whether a checkpoint wants the next turn at once. */
+bool tri_desk_is_busy(const struct tri_desk *desk);
 
 /* tri_desk_tick lets time pass once; call again while the deadline is not ahead of now. */
 void tri_desk_tick(struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms,
@@ -87,7 +103,7 @@ const struct tri_desk_counters *tri_desk_counters(const struct tri_desk *desk);
 const struct tri_participant_counters *tri_desk_participant(const struct tri_desk *desk);
 
 /* tri_desk_holder finds the id of the message `key`, which holds a reservation; empty if it is not
- * known.  Cost: looks at every entry.  Borrowed until the next frame. */
+ * known.  Borrowed until the next frame. */
 struct tri_text tri_desk_holder(const struct tri_desk *desk, struct tri_key key);
 
 #endif

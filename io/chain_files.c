@@ -7,12 +7,11 @@
 
 #include "io/place.h"
 
-int tri_files_open(struct tri_files *files, struct tri_book *book, struct tri_store *store,
-                   uint32_t count)
+int tri_files_open(struct tri_files *files, struct tri_book *book, uint32_t count)
 {
     assert(count > 0U);
     assert(book->ledger != NULL);
-    *files = (struct tri_files){book, store, count, tri_place_map(count * sizeof(*files->at))};
+    *files = (struct tri_files){book, count, tri_place_map(count * sizeof(*files->at))};
     return files->at != NULL ? tri_place_fill(files->at, count * sizeof(*files->at)) : -ENOMEM;
 }
 
@@ -33,12 +32,26 @@ static bool phase_names_asset(const struct tri_phase_frame *phase, struct tri_te
     return false;
 }
 
+bool tri_files_name(struct tri_files *files, uint32_t entry, struct tri_text asset)
+{
+    struct tri_file *file = &files->at[entry];
+    struct tri_asset_view view;
+
+    assert(entry < files->count);
+    file->hash = tri_book_hash(files->book, asset);
+    if (!tri_ledger_find(files->book->ledger, file->hash, asset, &view)) {
+        return false;
+    }
+    file->asset = view.id.at; /* assets are never removed: it stays where it is */
+    file->asset_bytes = (uint8_t)view.id.bytes;
+    return true;
+}
+
 /* Finds the asset that a payload names, or the code to refuse it with. */
-static enum tri_error file_read(const struct tri_files *files, struct tri_file *file,
+static enum tri_error file_read(struct tri_files *files, uint32_t entry,
                                 const struct tri_phase_frame *phase)
 {
     struct tri_action_payload payload;
-    struct tri_asset_view view;
     enum tri_asset_action action;
 
     if (tri_action_decode(phase->payload, &payload) != TRI_OK ||
@@ -46,28 +59,22 @@ static enum tri_error file_read(const struct tri_files *files, struct tri_file *
         !phase_names_asset(phase, payload.asset)) {
         return TRI_ERROR_BAD_PAYLOAD;
     }
-    file->hash = tri_book_hash(files->book, payload.asset);
-    if (!tri_ledger_find(files->book->ledger, file->hash, payload.asset, &view)) {
+    if (!tri_files_name(files, entry, payload.asset)) {
         return TRI_ERROR_UNKNOWN_ASSET;
     }
-    file->asset = view.id.at; /* assets are never removed: it stays where it is */
-    file->asset_bytes = (uint8_t)view.id.bytes;
-    file->action = (uint8_t)action;
+    files->at[entry].action = (uint8_t)action;
     return TRI_ERROR_NONE;
 }
 
-enum tri_error tri_files_fill(struct tri_files *files, uint32_t entry, struct tri_key key,
+enum tri_error tri_files_fill(struct tri_files *files, uint32_t entry,
                               const struct tri_phase_frame *phase)
 {
     struct tri_file *file = &files->at[entry];
     enum tri_error code;
 
     assert(entry < files->count);
-    file->key = key;
-    file->asset = NULL;
-    file->id_bytes = (uint8_t)phase->id.bytes;
-    memcpy(file->id, phase->id.at, phase->id.bytes);
-    code = file_read(files, file, phase);
+    *file = (struct tri_file){.is_filled = true};
+    code = file_read(files, entry, phase);
     file->refusal = (uint8_t)code;
     return code;
 }
@@ -75,17 +82,17 @@ enum tri_error tri_files_fill(struct tri_files *files, uint32_t entry, struct tr
 enum tri_error tri_files_refusal(const struct tri_files *files, uint32_t entry)
 {
     assert(entry < files->count);
-    assert(files->at[entry].id_bytes > 0U);
+    assert(files->at[entry].is_filled);
     return (enum tri_error)files->at[entry].refusal;
 }
 
-enum tri_error tri_files_operate(struct tri_files *files, uint32_t entry, enum tri_ledger_op op)
+enum tri_error tri_files_operate(struct tri_files *files, uint32_t entry, struct tri_key key,
+                                 enum tri_ledger_op op)
 {
     const struct tri_file *file = &files->at[entry];
     struct tri_ledger *ledger = files->book->ledger;
     struct tri_text asset = {file->asset, file->asset_bytes};
     enum tri_asset_action action = (enum tri_asset_action)file->action;
-    enum tri_error code = TRI_ERROR_NONE;
 
     assert(entry < files->count);
     if (file->asset == NULL) {
@@ -94,40 +101,15 @@ enum tri_error tri_files_operate(struct tri_files *files, uint32_t entry, enum t
     }
     switch (op) {
     case TRI_LEDGER_RESERVE:
-        return tri_ledger_reserve(ledger, file->hash, asset, action, file->key);
-    case TRI_LEDGER_RELEASE:
-        tri_ledger_release(ledger, file->hash, asset, file->key);
-        return TRI_ERROR_NONE;
+        return tri_ledger_reserve(ledger, file->hash, asset, action, key);
     case TRI_LEDGER_APPLY:
     case TRI_LEDGER_APPLY_UNRESERVED:
-        if (!tri_store_has_room(files->store)) {
-            return TRI_ERROR_BUSY;
-        }
-        code =
-            tri_ledger_apply(ledger, file->hash, asset, action, file->key, op == TRI_LEDGER_APPLY);
-        break;
+        return tri_ledger_apply(ledger, file->hash, asset, action, key, op == TRI_LEDGER_APPLY);
     case TRI_LEDGER_UNDO:
-        code = tri_ledger_undo(ledger, file->hash, asset, file->key);
-        break;
-    case TRI_LEDGER_OP_COUNT:
+        return tri_ledger_undo(ledger, file->hash, asset, key);
     default:
-        assert(false);
-        break;
+        assert(op == TRI_LEDGER_RELEASE);
+        tri_ledger_release(ledger, file->hash, asset, key);
+        return TRI_ERROR_NONE;
     }
-    if (code == TRI_ERROR_NONE) {
-        tri_store_note(files->store, op, action, file->key, asset);
-    }
-    return code;
-}
-
-struct tri_text tri_files_holder(const struct tri_files *files, struct tri_key key)
-{
-    for (uint32_t i = 0; i < files->count; i++) {
-        const struct tri_file *file = &files->at[i];
-
-        if (file->id_bytes > 0U && file->key.lo == key.lo && file->key.hi == key.hi) {
-            return (struct tri_text){file->id, file->id_bytes};
-        }
-    }
-    return (struct tri_text){"", 0};
 }

@@ -81,6 +81,8 @@ static void link_connect(struct tri_link *link, uint64_t now_ns)
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
     tri_line_open(&link->line, fd);
+    link->ready = 0;
+    link->mark_count = 0;
     if (connect(fd, (const struct sockaddr *)&server->at, server->bytes) != 0 &&
         errno != EINPROGRESS) {
         link_lose(link, now_ns, strerror(errno));
@@ -178,7 +180,7 @@ static void link_frames(struct tri_link *link, struct tri_desk *desk, uint64_t n
     enum tri_result result = TRI_OK;
     uint32_t count;
 
-    while (result == TRI_OK && writer.at != NULL &&
+    while (result == TRI_OK && writer.at != NULL && !tri_desk_is_full(desk) &&
            writer.end - writer.at >= (ptrdiff_t)LINK_ROOM_BYTES) {
         enum tri_result taken = TRI_OK;
 
@@ -230,7 +232,7 @@ void tri_link_event(struct tri_link *link, struct tri_desk *desk, uint64_t now_n
             struct tri_writer writer = tri_line_room(&link->line, LINK_ROOM_BYTES);
 
             assert(writer.at != NULL);
-            tri_desk_welcome(desk, link->peer.welcome.epoch, now_ns, wall_ms, &writer);
+            tri_desk_welcome(desk, now_ns, wall_ms, &writer);
             tri_line_put(&link->line, &writer);
         }
     }
@@ -239,16 +241,16 @@ void tri_link_event(struct tri_link *link, struct tri_desk *desk, uint64_t now_n
     }
 }
 
-/* Frames wait because their answers found no room, and now there is room. */
-static bool link_is_stuck(const struct tri_link *link)
+/* Frames wait because their answers or records found no room, and now there is room. */
+static bool link_is_stuck(const struct tri_link *link, const struct tri_desk *desk)
 {
     return link->state == TRI_LINK_OPEN && link->line.chunk.bytes > 0U &&
-           link->line.out_from == link->line.out_to;
+           link->line.out_from == link->line.out_to && !tri_desk_is_full(desk);
 }
 
 void tri_link_tick(struct tri_link *link, struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms)
 {
-    if (link_is_stuck(link)) {
+    if (link_is_stuck(link, desk)) {
         link_frames(link, desk, now_ns, wall_ms);
     }
     if (link->state == TRI_LINK_OPEN || link->due_ns > now_ns) {
@@ -261,32 +263,52 @@ void tri_link_tick(struct tri_link *link, struct tri_desk *desk, uint64_t now_ns
     }
 }
 
-uint64_t tri_link_deadline_ns(const struct tri_link *link)
+uint64_t tri_link_deadline_ns(const struct tri_link *link, const struct tri_desk *desk)
 {
     if (link->state == TRI_LINK_OPEN) {
-        return link_is_stuck(link) ? 0 : TRI_NEVER;
+        return link_is_stuck(link, desk) ? 0 : TRI_NEVER;
     }
     return link->due_ns;
 }
 
-void tri_link_flush(struct tri_link *link, uint64_t now_ns)
+/* What this turn has queued waits for its records; what waits no more is ready. */
+static void link_mark(struct tri_link *link, uint64_t noted_lsn, uint64_t durable_lsn)
 {
+    uint64_t place = tri_line_place(&link->line);
+    uint64_t last = link->mark_count > 0U ? link->marks[link->mark_count - 1U].place : link->ready;
+    uint32_t done = 0;
+
+    if (place > last) {
+        if (link->mark_count == TRI_LINK_MARKS_MAX) {
+            link->mark_count--; /* waits with this turn */
+        }
+        link->marks[link->mark_count++] = (struct tri_link_mark){place, noted_lsn};
+    }
+    while (done < link->mark_count && link->marks[done].lsn <= durable_lsn) {
+        link->ready = link->marks[done++].place;
+    }
+    link->mark_count -= done;
+    memmove(link->marks, link->marks + done, link->mark_count * sizeof(link->marks[0]));
+}
+
+void tri_link_flush(struct tri_link *link, uint64_t noted_lsn, uint64_t durable_lsn,
+                    uint64_t now_ns)
+{
+    bool has_frames;
     int failed;
 
     if (link->state == TRI_LINK_WAITING || link->state == TRI_LINK_CONNECTING) {
         return;
     }
-    failed = tri_line_flush(&link->line);
+    link_mark(link, noted_lsn, durable_lsn);
+    failed = tri_line_flush_to(&link->line, link->ready);
     if (failed != 0 && failed != -EAGAIN) {
         link_lose(link, now_ns, strerror(-failed));
         return;
     }
-    if (failed == -EAGAIN) {
-        /* Frames that wait for room must not keep epoll awake. */
-        link_interest(
-            link, link->line.chunk.bytes > 0U ? (uint32_t)EPOLLOUT : (uint32_t)EPOLLIN | EPOLLOUT,
-            EPOLL_CTL_MOD);
-    } else {
-        link_interest(link, EPOLLIN, EPOLL_CTL_MOD);
-    }
+    /* Frames that wait for room must not keep epoll awake. */
+    has_frames = link->line.chunk.bytes > 0U;
+    link_interest(
+        link, (has_frames ? 0U : (uint32_t)EPOLLIN) | (failed == -EAGAIN ? (uint32_t)EPOLLOUT : 0U),
+        EPOLL_CTL_MOD);
 }

@@ -12,6 +12,9 @@
  * While answers cannot leave, frames are not read: the coordinator's sends
  * stop, nothing grows here.
  *
+ * What a turn has queued waits until its records are durable (D05).  Answers
+ * leave in order, so a place in the queue and an LSN for each turn are enough.
+ *
  * Threads: one at a time.
  */
 #ifndef TRI_IO_CHAIN_LINK_H
@@ -39,6 +42,15 @@ struct tri_link_options {
     uint64_t tag; /* of this link's epoll events */
 };
 
+/* Turns whose records are under way at the same time; more are taken for one. */
+#define TRI_LINK_MARKS_MAX 16U
+
+/* What lies before `place` may leave when `lsn` is durable. */
+struct tri_link_mark {
+    uint64_t place;
+    uint64_t lsn;
+};
+
 struct tri_link {
     struct tri_link_options options;
     enum tri_link_state state;
@@ -47,6 +59,9 @@ struct tri_link {
     uint32_t interest; /* epoll events asked for */
     uint64_t open_ns;  /* OPEN: since when */
     struct tri_line line;
+    uint64_t ready; /* the place up to which everything may leave */
+    uint32_t mark_count;
+    struct tri_link_mark marks[TRI_LINK_MARKS_MAX];
     struct tri_session_peer peer;
 };
 
@@ -60,9 +75,15 @@ void tri_link_event(struct tri_link *link, struct tri_desk *desk, uint64_t now_n
 
 /* tri_link_tick connects or gives up when it is time, and takes up frames that waited for room. */
 void tri_link_tick(struct tri_link *link, struct tri_desk *desk, uint64_t now_ns, uint64_t wall_ms);
-uint64_t tri_link_deadline_ns(const struct tri_link *link);
+uint64_t tri_link_deadline_ns(const struct tri_link *link, const struct tri_desk *desk);
 
-/* tri_link_flush sends what is queued and says to epoll what the link waits for. */
-void tri_link_flush(struct tri_link *link, uint64_t now_ns);
+/*
+ * tri_link_flush ends a turn: it sends what may leave and says to epoll what the link waits for.
+ *
+ * noted_lsn    what was queued waits for this record;
+ * durable_lsn  this one and all before it are durable.
+ */
+void tri_link_flush(struct tri_link *link, uint64_t noted_lsn, uint64_t durable_lsn,
+                    uint64_t now_ns);
 
 #endif

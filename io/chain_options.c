@@ -7,13 +7,16 @@
 #include <string.h>
 
 #include "engine/wire.h"
+#include "shards/log.h"
+
+/* A segment holds some blocks. */
+#define SEGMENT_BYTES_MIN 1048576U
 
 enum {
     KEY_CONNECT = 256, /* no letters: every flag says its name */
     KEY_CHAIN,
-    KEY_STATE,
+    KEY_JOURNAL,
     KEY_ASSET,
-    KEY_VOLATILE,
     KEY_SECRET,
     KEY_SECRET_FILE,
     KEY_ASSETS,
@@ -27,7 +30,7 @@ enum {
     KEY_ENTRIES,
     KEY_DEDUP_WINDOW,
     KEY_TTL_MAX,
-    KEY_LOG_BYTES,
+    KEY_SEGMENT_BYTES,
 };
 
 struct parse {
@@ -35,6 +38,7 @@ struct parse {
     const char *name; /* of the program */
     const char *asset_prefix;
     uint32_t asset_count;
+    bool has_journal; /* the flag was given */
 };
 
 static const char doc[] =
@@ -49,8 +53,8 @@ static const char doc[] =
 static const struct argp_option flags[] = {
     {"connect", KEY_CONNECT, "HOST:PORT", 0, "The coordinator", 1},
     {"chain", KEY_CHAIN, "ID", 0, "The chain's CAIP-2 id, such as eip155:8453", 1},
-    {"state", KEY_STATE, "DIR", 0, "Where the instance and the ledger's log are kept", 1},
-    {"volatile", KEY_VOLATILE, NULL, 0, "Keep the ledger in memory only", 1},
+    {"journal", KEY_JOURNAL, "DIR", 0,
+     "Where everything is kept that must outlive the process; the word none = keep nothing", 1},
     {"secret", KEY_SECRET, "TEXT", 0, "What the chain proves itself with", 2},
     {"secret-file", KEY_SECRET_FILE, "FILE", 0, "A file that holds the secret", 2},
     {"asset", KEY_ASSET, "ID", 0, "An asset of the ledger; may be repeated", 3},
@@ -69,8 +73,8 @@ static const struct argp_option flags[] = {
      "How long a closed message is remembered (default 60000)", 6},
     {"reservation-ttl-ms-max", KEY_TTL_MAX, "MS", 0,
      "The longest reservation granted; 0 = as asked (default 0)", 6},
-    {"log-bytes-max", KEY_LOG_BYTES, "N", 0,
-     "Size of the ledger's log beyond which work is refused (default 1073741824)", 6},
+    {"journal-segment-bytes", KEY_SEGMENT_BYTES, "N", 0,
+     "Size of the journal's files, a multiple of 4096 (default 67108864)", 6},
     {0},
 };
 
@@ -149,8 +153,10 @@ static bool parse_number(struct parse *parse, int key, const char *text)
         options->reservation_ttl_ms_max =
             tri_flags_uint(name, flag, text, 0, UINT64_C(31536000000));
         return true;
-    case KEY_LOG_BYTES:
-        options->log_bytes_max = tri_flags_uint(name, flag, text, 4096, UINT64_C(1) << 50);
+    case KEY_SEGMENT_BYTES:
+        options->segment_bytes =
+            tri_flags_uint(name, flag, text, SEGMENT_BYTES_MIN, UINT64_C(1) << 40) /
+            TRI_LOG_PAGE_BYTES * TRI_LOG_PAGE_BYTES;
         return true;
     default:
         return false;
@@ -163,8 +169,8 @@ static void parse_end(struct parse *parse)
     struct tri_chain_options *options = parse->options;
     const char *wrong = NULL;
 
-    if (options->server.bytes == 0U || options->chain == NULL || options->state_dir == NULL) {
-        tri_flags_fail(parse->name, "--connect, --chain and --state are needed; see --help");
+    if (options->server.bytes == 0U || options->chain == NULL || !parse->has_journal) {
+        tri_flags_fail(parse->name, "--connect, --chain and --journal are needed; see --help");
     }
     if (parse->asset_count > 0U) {
         wrong = tri_book_collect_series(&options->book, parse->asset_prefix, parse->asset_count);
@@ -196,11 +202,9 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
     case KEY_CHAIN:
         parse_chain(parse, text);
         return 0;
-    case KEY_STATE:
-        options->state_dir = text;
-        return 0;
-    case KEY_VOLATILE:
-        options->is_volatile = true;
+    case KEY_JOURNAL:
+        parse->has_journal = true;
+        options->journal = strcmp(text, "none") == 0 ? NULL : text;
         return 0;
     case KEY_SECRET:
         tri_flags_secret(parse->name, "secret", text, &options->secret);
@@ -240,14 +244,13 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
 void tri_chain_options_parse(int argc, char **argv, struct tri_chain_options *options)
 {
     static const struct argp argp = {flags, parse_one, NULL, doc, NULL, NULL, NULL};
-    struct parse parse = {options, argv[0], "asset-", 0};
+    struct parse parse = {options, argv[0], "asset-", 0, false};
 
     assert(options != NULL);
     *options = (struct tri_chain_options){
         .connections = 1,
         .entries_max = 262144,
         .dedup_window_ms = 60000,
-        .log_bytes_max = UINT64_C(1) << 30,
         .faults = {.random = 1},
     };
     tri_flags_parse(&argp, argc, argv, &parse);

@@ -16,8 +16,7 @@
 struct tri_chain_options {
     struct tri_address server;
     const char *chain;
-    const char *state_dir;
-    bool is_volatile; /* the ledger lives in memory only */
+    const char *journal; /* the directory; NULL = nothing is kept */
     bool has_admin;
     struct tri_address admin;
     const char *port_file;
@@ -28,7 +27,7 @@ struct tri_chain_options {
     uint32_t entries_max;
     uint64_t dedup_window_ms;
     uint64_t reservation_ttl_ms_max;
-    uint64_t log_bytes_max;
+    uint64_t segment_bytes; /* 0 = the journal's default */
 };
 
 /* tri_chain_options_parse fills *options with defaults and flags, or exits with TRI_FLAGS_EXIT and

@@ -4,40 +4,28 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <xxhash.h>
+#include "io/clock.h"
+#include "io/secret.h"
 
-#define RECORD_HEADER_BYTES 24U
-#define RECORD_BYTES_MAX    (RECORD_HEADER_BYTES + TRI_ASSET_ID_BYTES_MAX)
+#define END_WAIT_NS (UINT64_C(100) * TRI_NS_PER_MS)
 
-static_assert(TRI_ASSET_ID_BYTES_MAX <= UINT8_MAX, "a record keeps the length in one byte");
-static_assert(TRI_STORE_BUFFER_BYTES > RECORD_BYTES_MAX, "a record must fit into the buffer");
+/* What stands before a payload that waits. */
+struct waiting {
+    uint64_t lsn;
+    uint16_t type;
+    uint16_t slot;
+    uint32_t bytes;
+};
 
 static int store_fail(char why[TRI_STORE_WHY_BYTES], const char *what, int error)
 {
     (void)snprintf(why, TRI_STORE_WHY_BYTES, "%s: %s", what, strerror(error));
     return -error;
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t count)
-{
-    while (count > 0U) {
-        ssize_t written = write(fd, bytes, count);
-
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            return written < 0 ? -errno : -EIO;
-        }
-        bytes += written;
-        count -= (size_t)written;
-    }
-    return 0;
 }
 
 /* The first start writes the chain's name; a later one of another chain is refused. */
@@ -65,16 +53,20 @@ static int store_claim(struct tri_store *store, const char *chain, char why[TRI_
     return 0;
 }
 
-int tri_store_open(struct tri_store *store, const char *path, const char *chain,
-                   char why[TRI_STORE_WHY_BYTES])
+/* Nothing is kept: what has to differ from start to start comes from elsewhere. */
+static int store_open_none(struct tri_store *store, char why[TRI_STORE_WHY_BYTES])
 {
-    int failed;
+    int failed = tri_secret_random(store->secret, sizeof(store->secret));
 
-    assert(store != NULL);
-    assert(strlen(chain) <= TRI_CHAIN_ID_BYTES_MAX);
-    memset(store, 0, sizeof(*store));
-    store->log_fd = -1;
-    failed = tri_state_open(&store->state, path, why, TRI_STORE_WHY_BYTES);
+    store->instance = (uint32_t)(tri_clock_wall_ms() / 1000U);
+    return failed == 0 ? 0 : store_fail(why, "secret", -failed);
+}
+
+static int store_open_files(struct tri_store *store, const char *path, const char *chain,
+                            char why[TRI_STORE_WHY_BYTES])
+{
+    int failed = tri_state_open(&store->state, path, why, TRI_STORE_WHY_BYTES);
+
     if (failed == 0) {
         failed = store_claim(store, chain, why);
     }
@@ -89,163 +81,181 @@ int tri_store_open(struct tri_store *store, const char *path, const char *chain,
     return failed;
 }
 
-static void record_key(uint8_t *record, struct tri_key key)
+int tri_store_open(struct tri_store *store, const char *path, const char *chain,
+                   uint64_t segment_bytes, char why[TRI_STORE_WHY_BYTES])
 {
-    memcpy(record + 8, &key.lo, 8);
-    memcpy(record + 16, &key.hi, 8);
-}
-
-static uint32_t record_check(const uint8_t *record, uint32_t bytes)
-{
-    return (uint32_t)XXH3_64bits(record + 4, bytes - 4U);
-}
-
-/* The bytes of the whole record at `at`, 0 if it is torn. */
-static uint32_t record_bytes(const uint8_t *at, size_t left)
-{
-    uint32_t check;
-    uint32_t bytes;
-
-    if (left < RECORD_HEADER_BYTES) {
-        return 0;
-    }
-    bytes = RECORD_HEADER_BYTES + at[6];
-    memcpy(&check, at, sizeof(check));
-    if (bytes > left || at[6] == 0U || at[6] > TRI_ASSET_ID_BYTES_MAX || at[7] != 0U ||
-        check != record_check(at, bytes)) {
-        return 0;
-    }
-    return bytes;
-}
-
-/* Carries one record out; false if the book cannot take it. */
-static bool record_replay(const uint8_t *at, struct tri_book *book)
-{
-    struct tri_text asset = {(const char *)at + RECORD_HEADER_BYTES, at[6]};
-    uint64_t hash = tri_book_hash(book, asset);
-    struct tri_key key;
-
-    memcpy(&key.lo, at + 8, 8);
-    memcpy(&key.hi, at + 16, 8);
-    if (at[4] == TRI_LEDGER_UNDO) {
-        return tri_ledger_undo(book->ledger, hash, asset, key) == TRI_ERROR_NONE;
-    }
-    return at[4] == TRI_LEDGER_APPLY && at[5] < TRI_ACTION_COUNT &&
-           tri_ledger_apply(book->ledger, hash, asset, (enum tri_asset_action)at[5], key, false) ==
-               TRI_ERROR_NONE;
-}
-
-/* Replays the log from its beginning; store->log_bytes becomes the length of its whole part. */
-static int log_replay(struct tri_store *store, struct tri_book *book, char why[TRI_STORE_WHY_BYTES])
-{
-    size_t filled = 0;
-
-    for (;;) {
-        ssize_t got = read(store->log_fd, store->buffer + filled, sizeof(store->buffer) - filled);
-        size_t at = 0;
-        uint32_t bytes;
-
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            return store_fail(why, "ledger.log", errno);
-        }
-        filled += (size_t)got;
-        while ((bytes = record_bytes(store->buffer + at, filled - at)) > 0U) {
-            if (!record_replay(store->buffer + at, book)) {
-                (void)snprintf(why, TRI_STORE_WHY_BYTES,
-                               "ledger.log at byte %" PRIu64 ": the ledger cannot take '%.*s'",
-                               store->log_bytes, (int)store->buffer[at + 6U],
-                               (const char *)store->buffer + at + RECORD_HEADER_BYTES);
-                return -EINVAL;
-            }
-            at += bytes;
-            store->log_bytes += bytes;
-        }
-        memmove(store->buffer, store->buffer + at, filled - at);
-        filled -= at;
-        if (filled >= RECORD_HEADER_BYTES && RECORD_HEADER_BYTES + store->buffer[6] <= filled) {
-            (void)snprintf(why, TRI_STORE_WHY_BYTES,
-                           "ledger.log at byte %" PRIu64 ": it is damaged", store->log_bytes);
-            return -EINVAL; /* the record is whole, so it was not torn by a crash */
-        }
-        if (got == 0) {
-            return 0; /* what is left is less than the record that it begins: a torn end */
-        }
-    }
-}
-
-int tri_store_replay(struct tri_store *store, struct tri_book *book, uint64_t log_bytes_max,
-                     char why[TRI_STORE_WHY_BYTES])
-{
+    struct tri_journal_dir_options options = {
+        .kind = "participant",
+        .secret = store->secret,
+        .segment_bytes = segment_bytes,
+        .segment_bytes_first = segment_bytes,
+    };
     int failed;
 
-    assert(store->state.directory >= 0);
-    assert(book->ledger != NULL);
-    store->log_bytes_max = log_bytes_max;
-    store->log_fd =
-        openat(store->state.directory, "ledger.log", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->log_fd < 0) {
-        return store_fail(why, "ledger.log", errno);
+    assert(store != NULL);
+    assert(strlen(chain) <= TRI_CHAIN_ID_BYTES_MAX);
+    memset(store, 0, sizeof(*store));
+    store->state = (struct tri_state){-1, -1};
+    store->segment_bytes = segment_bytes;
+    if (path == NULL) {
+        return store_open_none(store, why);
     }
-    failed = log_replay(store, book, why);
-    if (failed != 0) {
-        return failed;
+    failed = store_open_files(store, path, chain, why);
+    if (failed == 0) {
+        failed = tri_journal_dir_open(&store->dir, path, &options, why);
     }
-    if (ftruncate(store->log_fd, (off_t)store->log_bytes) != 0 ||
-        lseek(store->log_fd, (off_t)store->log_bytes, SEEK_SET) < 0) {
-        return store_fail(why, "ledger.log", errno);
+    if (failed == 0) {
+        failed = tri_journal_dir_scan_all(store->dir, why);
     }
-    return 0;
-}
-
-void tri_store_note(struct tri_store *store, enum tri_ledger_op op, enum tri_asset_action action,
-                    struct tri_key key, struct tri_text asset)
-{
-    uint32_t bytes = RECORD_HEADER_BYTES + asset.bytes;
-    uint8_t *record;
-    uint32_t check;
-
-    assert(asset.bytes > 0U && asset.bytes <= TRI_ASSET_ID_BYTES_MAX);
-    if (store->log_fd < 0) {
-        return;
-    }
-    if (store->used + bytes > sizeof(store->buffer)) {
-        (void)tri_store_flush(store);
-    }
-    record = store->buffer + store->used;
-    record[4] = op == TRI_LEDGER_UNDO ? TRI_LEDGER_UNDO : TRI_LEDGER_APPLY;
-    record[5] = (uint8_t)action;
-    record[6] = (uint8_t)asset.bytes;
-    record[7] = 0;
-    record_key(record, key);
-    memcpy(record + RECORD_HEADER_BYTES, asset.at, asset.bytes);
-    check = record_check(record, bytes);
-    memcpy(record, &check, sizeof(check));
-    store->used += bytes;
-    store->log_bytes += bytes;
-}
-
-bool tri_store_has_room(const struct tri_store *store)
-{
-    return store->log_fd < 0 || store->log_bytes < store->log_bytes_max;
-}
-
-int tri_store_flush(struct tri_store *store)
-{
-    if (store->used > 0U && store->failed == 0) {
-        store->failed = write_all(store->log_fd, store->buffer, store->used);
-    }
-    store->used = 0;
-    return store->failed;
+    return failed;
 }
 
 void tri_store_close(struct tri_store *store)
 {
-    if (store->log_fd >= 0) {
-        (void)close(store->log_fd);
-        store->log_fd = -1;
-    }
+    tri_journal_close(store->journal);
+    tri_journal_dir_close(store->dir);
     tri_state_close(&store->state);
+    free(store->waiting);
+    *store = (struct tri_store){.state = {-1, -1}};
+}
+
+int tri_store_replay(const struct tri_store *store, tri_journal_take *take, void *context,
+                     char why[TRI_STORE_WHY_BYTES])
+{
+    if (store->dir == NULL) {
+        return 0;
+    }
+    return tri_journal_dir_replay(store->dir, 0, TRI_SLOT_COUNT - 1U, take, context, why);
+}
+
+int tri_store_begin(struct tri_store *store, char why[TRI_STORE_WHY_BYTES])
+{
+    struct tri_journal_options options = {.checkpoint_bytes = store->segment_bytes};
+    int failed;
+
+    assert(store->journal == NULL);
+    if (store->dir == NULL) {
+        return 0;
+    }
+    store->waiting = malloc(TRI_STORE_WAIT_BYTES);
+    if (store->waiting == NULL) {
+        return store_fail(why, "journal", ENOMEM);
+    }
+    failed = tri_journal_dir_begin(store->dir, store->instance, 1, why);
+    if (failed == 0) {
+        failed = tri_journal_open(&store->journal, store->dir, &options, why);
+    }
+    if (failed == 0) {
+        store->log = tri_journal_log(store->journal);
+    }
+    return failed;
+}
+
+/* Hands a record to the log; false if it has no room. */
+static bool store_commit(struct tri_store *store, const struct waiting *head,
+                         const uint8_t *payload)
+{
+    uint8_t *to = tri_log_reserve(store->log, head->bytes);
+
+    if (to == NULL) {
+        return false;
+    }
+    memcpy(to, payload, head->bytes);
+    tri_log_commit(store->log, head->type, head->slot, head->lsn, head->bytes);
+    return true;
+}
+
+void tri_store_append(struct tri_store *store, uint16_t type, uint16_t slot, uint64_t lsn,
+                      const uint8_t *payload, uint32_t bytes)
+{
+    struct waiting head = {.lsn = lsn, .type = type, .slot = slot, .bytes = bytes};
+
+    assert(bytes <= TRI_STORE_RECORD_BYTES);
+    assert(lsn == store->noted_lsn + 1U);
+    store->noted_lsn = lsn;
+    if (store->dir == NULL) {
+        return;
+    }
+    assert(store->log != NULL);
+    if (store->waiting_to == 0U && store_commit(store, &head, payload)) {
+        return;
+    }
+    assert(TRI_STORE_WAIT_BYTES - store->waiting_to >= sizeof(head) + bytes);
+    memcpy(store->waiting + store->waiting_to, &head, sizeof(head));
+    memcpy(store->waiting + store->waiting_to + sizeof(head), payload, bytes);
+    store->waiting_to += (uint32_t)sizeof(head) + bytes;
+}
+
+bool tri_store_is_full(const struct tri_store *store)
+{
+    return store->waiting_to > 0U;
+}
+
+/* Hands over what has waited, as far as there is room. */
+static void store_hand_over(struct tri_store *store)
+{
+    struct waiting head;
+
+    while (store->waiting_from < store->waiting_to) {
+        memcpy(&head, store->waiting + store->waiting_from, sizeof(head));
+        if (!store_commit(store, &head, store->waiting + store->waiting_from + sizeof(head))) {
+            return;
+        }
+        store->waiting_from += (uint32_t)sizeof(head) + head.bytes;
+    }
+    store->waiting_from = 0;
+    store->waiting_to = 0;
+}
+
+int tri_store_turn(struct tri_store *store, uint64_t now_ns, char why[TRI_STORE_WHY_BYTES])
+{
+    if (store->journal == NULL) {
+        return 0;
+    }
+    store_hand_over(store);
+    (void)tri_journal_turn(store->journal, now_ns);
+    if (store->waiting_to > 0U) { /* room may have come with what has completed */
+        store_hand_over(store);
+        (void)tri_journal_turn(store->journal, now_ns);
+    }
+    if (tri_log_failed_lsn(store->log) != 0U) {
+        (void)snprintf(why, TRI_STORE_WHY_BYTES, "%s", tri_journal_trouble(store->journal));
+        return -EIO;
+    }
+    return 0;
+}
+
+uint64_t tri_store_durable_lsn(const struct tri_store *store)
+{
+    return store->log == NULL ? store->noted_lsn : tri_log_durable_lsn(store->log);
+}
+
+uint64_t tri_store_deadline_ns(const struct tri_store *store)
+{
+    return store->journal == NULL ? TRI_NEVER : tri_journal_deadline_ns(store->journal);
+}
+
+int tri_store_descriptor(const struct tri_store *store)
+{
+    return store->journal == NULL ? -1 : tri_journal_descriptor(store->journal);
+}
+
+int tri_store_end(struct tri_store *store, char why[TRI_STORE_WHY_BYTES])
+{
+    bool is_marked = false;
+    int failed = 0;
+
+    if (store->journal == NULL) {
+        return 0;
+    }
+    while (failed == 0 && (!is_marked || !tri_journal_is_ended(store->journal))) {
+        failed = tri_store_turn(store, tri_clock_now_ns(), why);
+        if (failed == 0 && !is_marked && store->waiting_to == 0U) {
+            tri_journal_end(store->journal);
+            is_marked = true;
+        } else if (failed == 0) {
+            (void)tri_journal_wait(store->journal, END_WAIT_NS);
+        }
+    }
+    return failed;
 }

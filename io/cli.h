@@ -57,5 +57,7 @@ int tri_cli_status(int argc, char **argv);
 int tri_cli_watch(int argc, char **argv);
 int tri_cli_stats(int argc, char **argv);
 int tri_cli_chain_ledger(int argc, char **argv);
+int tri_cli_journal_check(int argc, char **argv);
+int tri_cli_journal_show(int argc, char **argv);
 
 #endif

@@ -89,6 +89,7 @@ struct tri_config {
     uint32_t shards;              /* 1..64, the 0 of the file resolved */
     const char *address;
     enum tri_log_level log_level;
+    bool is_journal_kept;
     struct tri_identity *identities;
     uint32_t identity_count;
     struct tri_engine_options engine; /* epoch 0: the caller fills it in */

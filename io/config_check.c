@@ -10,6 +10,7 @@
 
 #include "engine/wire.h"
 #include "io/place.h"
+#include "shards/log.h"
 
 #define CHECK_KEY_BYTES 128U
 
@@ -118,6 +119,9 @@ static bool check_identity(struct tri_config *config, struct config_reading *rea
     }
     *identity = (struct tri_identity){.role = role, .name = name};
     identity->chain = role == TRI_ROLE_CHAIN ? (uint16_t)index : 0;
+    identity->submitter = role == TRI_ROLE_CHAIN
+                              ? 0
+                              : (uint16_t)(config->identity_count - config->file->chains_count + 1);
     identity->secret.bytes = (uint32_t)secret_bytes;
     if (secret_bytes > 0) {
         memcpy(identity->secret.at, source->secret, secret_bytes);
@@ -207,8 +211,9 @@ static bool check_texts(struct tri_config *config, struct config_reading *readin
     if (file->data_dir[0] == '\0') {
         return config_refuse(reading, "dataDir", "must name a directory");
     }
-    if (file->journal != NULL && strcmp(file->journal, "none") != 0) {
-        return config_refuse(reading, "journal", "must be none in this version");
+    config->is_journal_kept = file->journal == NULL || strcmp(file->journal, "file") == 0;
+    if (!config->is_journal_kept && strcmp(file->journal, "none") != 0) {
+        return config_refuse(reading, "journal", "must be file or none");
     }
     config->log_level = file->log.level == NULL ? TRI_LOG_INFO : tri_log_level_of(file->log.level);
     if (config->log_level == TRI_LOG_LEVEL_COUNT) {
@@ -462,7 +467,7 @@ static void check_capacities(struct tri_config *config)
     engine->rounds_max = (uint32_t)capacities->rounds;
     engine->dedup_entries_max = (uint32_t)capacities->dedup_entries;
     engine->waiters_max = (uint32_t)capacities->waiters;
-    engine->body_counts[0] = (uint32_t)capacities->bodies_448;
+    engine->body_counts[0] = (uint32_t)capacities->bodies_416;
     engine->body_counts[1] = (uint32_t)capacities->bodies_1024;
     engine->body_counts[2] = (uint32_t)capacities->bodies_4096;
     engine->body_counts[3] = (uint32_t)capacities->bodies_16384;
@@ -495,10 +500,13 @@ static bool check_relations(const struct tri_config_file *file, struct config_re
     if ((capacities->recv_buffers & (capacities->recv_buffers - 1)) != 0) {
         return config_refuse(reading, "capacities.recvBuffers", "must be a power of two");
     }
-    if (capacities->bodies_448 + capacities->bodies_1024 + capacities->bodies_4096 +
+    if (capacities->segment_bytes % TRI_LOG_PAGE_BYTES != 0) {
+        return config_refuse(reading, "capacities.segmentBytes", "must be a multiple of 4096");
+    }
+    if (capacities->bodies_416 + capacities->bodies_1024 + capacities->bodies_4096 +
             capacities->bodies_16384 + capacities->bodies_86016 ==
         0) {
-        return config_refuse(reading, "capacities.bodies448",
+        return config_refuse(reading, "capacities.bodies416",
                              "the bodies of all sizes together must not be 0");
     }
     return true;
@@ -518,6 +526,8 @@ static void check_times(struct tri_config *config)
     engine->rollback_window_ms = (uint32_t)file->rollback_window_ms;
     engine->clock_allowance_ms = (uint32_t)file->clock_allowance_ms;
     engine->chain_share_permille = (uint32_t)file->chain_share_permille;
+    engine->submitters_max = file->clients_count + file->operators_count;
+    engine->submitter_share_permille = (uint32_t)file->peer_share_permille;
 }
 
 bool config_check(struct tri_config *config, struct config_reading *reading)

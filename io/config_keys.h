@@ -22,6 +22,9 @@
       "how far ahead a timestamp may lie, and the margin of the COMMIT fence (R05, L04)")          \
     X(chain_share_permille, "chainSharePermille", "1/1000", 500, 1, 1000,                          \
       "the most of any pool that messages waiting for one chain may hold (R08)")                   \
+    X(peer_share_permille, "peerSharePermille", "1/1000", 500, 1, 1000,                            \
+      "the most of any pool that one identity may hold: messages open and remembered, "            \
+      "connections, memory for frames on their way out (R08)")                                     \
     X(drain_ms, "drainMs", "ms", 10000, 0, 600000,                                                 \
       "how long open messages may go on after SIGTERM")
 
@@ -45,7 +48,14 @@
     X(handshake_ms, "handshakeMs", "ms", 5000, 100, 60000,                                         \
       "from a connection's begin to its WELCOME")                                                  \
     X(peer_timeout_ms, "peerTimeoutMs", "ms", 30000, 1000, 600000,                                 \
-      "a peer that acknowledges no byte, or leaves a frame unfinished, for so long is closed")
+      "a peer that acknowledges no byte, or leaves a frame unfinished, for so long is closed")     \
+    X(accepts_per_s, "acceptsPerSecond", "connections/s", 500, 1, 1000000,                         \
+      "connections accepted by each shard; more wait, a second's worth may come at once")          \
+    X(fruitless_per_s, "fruitlessPerSecond", "frames/s", 10000, 1, 1000000000,                     \
+      "frames of one identity, for each shard, that begin nothing (refused, repeated, questions); " \
+      "beyond, it is not read for a while")                                                        \
+    X(turn_frames, "turnFrames", "frames", 1024, 1, 1000000,                                       \
+      "frames taken from one connection in a turn, before the others have theirs")
 
 #define TRI_CONFIG_CAPACITIES_NUMBERS(X)                                                           \
     X(rounds, "rounds", "messages", 65536, 64, 16777216,                                           \
@@ -54,8 +64,8 @@
       "open and remembered messages; at least `rounds` (R06)")                                     \
     X(waiters, "waiters", "clients", 65536, 64, 67108864,                                          \
       "clients that wait for a result, summed over open messages (R01)")                           \
-    X(bodies_448, "bodies448", "slots", 65536, 0, 16777216,                                        \
-      "stored messages of up to 448 bytes, 48 per target included")                                \
+    X(bodies_416, "bodies416", "slots", 65536, 0, 16777216,                                        \
+      "stored messages of up to 416 bytes, with 16 and 48 per target added")                       \
     X(bodies_1024, "bodies1024", "slots", 16384, 0, 16777216,                                      \
       "stored messages of up to 1,024 bytes")                                                      \
     X(bodies_4096, "bodies4096", "slots", 4096, 0, 16777216,                                       \
@@ -64,8 +74,15 @@
       "stored messages of up to 16,384 bytes")                                                     \
     X(bodies_86016, "bodies86016", "slots", 128, 0, 1048576,                                       \
       "stored messages of up to 86,016 bytes, the longest")                                        \
+    X(segment_bytes, "segmentBytes", "bytes", 67108864, 4194304, 1073741824,                       \
+      "the size of a file of the journal, a multiple of 4096")                                     \
+    X(checkpoint_bytes, "checkpointBytes", "bytes", 67108864, 1048576, 1099511627776,              \
+      "a shard's journal begins a checkpoint when it has grown by so much, and by twice the last") \
     X(connections, "connections", "connections", 1024, 1, 65536,                                   \
       "connections of each shard; more are refused with TOO_MANY_CONNECTIONS")                     \
+    X(handshakes, "handshakes", "connections", 128, 1, 16384,                                      \
+      "connections of each shard before their WELCOME; a new one takes the place of the oldest; "  \
+      "never more than half of recvBuffers")                                                       \
     X(recv_buffers, "recvBuffers", "buffers", 256, 16, 32768,                                      \
       "receive buffers of each shard, a power of two")                                             \
     X(recv_buffer_bytes, "recvBufferBytes", "bytes", 16384, 4096, 1048576,                         \
@@ -104,8 +121,8 @@
       "where to listen; beyond loopback every identity must have a secret")                        \
     X("dataDir", "a path; its parent must exist", "",                                              \
       "directory of the epoch, the hash secret and the lock")                                      \
-    X("journal", "`none`", "none",                                                                 \
-      "where records go; this version keeps none, so a crash forgets open messages")               \
+    X("journal", "`file` or `none`", "file",                                                       \
+      "`file`: records are kept in dataDir/journal; `none`: a crash forgets open messages")        \
     X("log.level", "`error`, `warn`, `info` or `debug`", "info",                                   \
       "lines above this level are not written")                                                    \
     X("chains[].id", "a CAIP-2 id, unique; 1 to 1,024 chains", "",                                 \

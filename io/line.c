@@ -42,6 +42,7 @@ void tri_line_open(struct tri_line *line, int fd)
     line->chunk = (struct tri_bytes){line->in, 0};
     line->out_from = 0;
     line->out_to = 0;
+    line->out_sent = 0;
 }
 
 void tri_line_close(struct tri_line *line)
@@ -133,24 +134,38 @@ enum tri_result tri_line_send_frame(struct tri_line *line, const struct tri_fram
     return TRI_OK;
 }
 
+uint64_t tri_line_place(const struct tri_line *line)
+{
+    return line->out_sent + (line->out_to - line->out_from);
+}
+
 int tri_line_flush(struct tri_line *line)
 {
+    return tri_line_flush_to(line, tri_line_place(line));
+}
+
+int tri_line_flush_to(struct tri_line *line, uint64_t place)
+{
+    uint64_t ready = place > line->out_sent ? place - line->out_sent : 0;
     ssize_t sent;
 
     assert(line->fd >= 0);
-    if (line->out_from == line->out_to) {
+    assert(place <= tri_line_place(line));
+    if (ready == 0U) {
         return 0;
     }
-    sent = send(line->fd, line->out + line->out_from, line->out_to - line->out_from,
-                MSG_DONTWAIT | MSG_NOSIGNAL);
+    sent = send(line->fd, line->out + line->out_from, ready, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0) {
         return errno == EINTR ? -EAGAIN : -errno;
     }
     line->out_from += (uint32_t)sent;
-    if (line->out_from < line->out_to) {
+    line->out_sent += (uint64_t)sent;
+    if ((uint64_t)sent < ready) {
         return -EAGAIN;
     }
-    line->out_from = 0;
-    line->out_to = 0;
+    if (line->out_from == line->out_to) {
+        line->out_from = 0;
+        line->out_to = 0;
+    }
     return 0;
 }

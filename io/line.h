@@ -27,6 +27,7 @@ struct tri_line {
     uint32_t out_bytes_max;
     uint32_t out_from; /* first byte not yet sent */
     uint32_t out_to;
+    uint64_t out_sent; /* bytes sent on this connection */
 };
 
 /* tri_line_init acquires buffers of these sizes; `out_bytes_max` bounds what may wait to be sent.
@@ -59,5 +60,10 @@ enum tri_result tri_line_send_frame(struct tri_line *line, const struct tri_fram
 /* tri_line_flush sends what waits, one system call.  Returns 0 when nothing is left, -EAGAIN when
  * the socket takes no more for now, or another -errno: close. */
 int tri_line_flush(struct tri_line *line);
+
+/* The place behind all that was queued, counted in bytes from the connection's beginning; and
+ * tri_line_flush() of what lies before such a place. */
+uint64_t tri_line_place(const struct tri_line *line);
+int tri_line_flush_to(struct tri_line *line, uint64_t place);
 
 #endif

@@ -18,7 +18,7 @@
 static struct tri_arena_options net_partial_classes(uint64_t bytes)
 {
     return (struct tri_arena_options){
-        .class_count = 3,
+        .class_count = NET_PARTIAL_CLASSES,
         .class_bytes = {1024, 8192, TRI_FRAME_BYTES_MAX},
         .class_slots = {(uint32_t)(bytes / 8 / 1024), (uint32_t)(bytes / 8 / 8192),
                         (uint32_t)(bytes / 4 * 3 / TRI_FRAME_BYTES_MAX)},
@@ -44,6 +44,8 @@ static_assert(TRI_FRAME_BYTES_MAX % 8 == 0, "arena classes are multiples of 8");
 /* Where each part lies in the one mapping. */
 struct net_layout {
     uint64_t connections;
+    uint64_t deadlines_ns;
+    uint64_t accounts;
     uint64_t free_slots;
     uint64_t buffer_states;
     uint64_t ring;
@@ -71,6 +73,9 @@ static struct net_layout net_layout_of(const struct tri_net_options *options)
     (void)layout_take(&used, sizeof(struct tri_net));
     layout.connections =
         layout_take(&used, (uint64_t)options->connections_max * sizeof(struct net_connection));
+    layout.deadlines_ns = layout_take(&used, (uint64_t)options->connections_max * sizeof(uint64_t));
+    layout.accounts =
+        layout_take(&used, ((uint64_t)options->accounts + 1) * sizeof(struct net_account));
     layout.free_slots = layout_take(&used, (uint64_t)options->connections_max * sizeof(uint32_t));
     layout.buffer_states =
         layout_take(&used, (uint64_t)options->recv_buffers * sizeof(struct net_buffer));
@@ -94,6 +99,8 @@ static void net_format(struct tri_net *net, uint8_t *memory, const struct net_la
     struct tri_arena_options chunks = net_chunk_classes(net->options.send_bytes);
 
     net->connections = (struct net_connection *)(void *)(memory + layout->connections);
+    net->deadlines_ns = (uint64_t *)(void *)(memory + layout->deadlines_ns);
+    net->accounts = (struct net_account *)(void *)(memory + layout->accounts);
     net->free_slots = (uint32_t *)(void *)(memory + layout->free_slots);
     net->buffer_states = (struct net_buffer *)(void *)(memory + layout->buffer_states);
     net->ring = (struct io_uring_buf_ring *)(void *)(memory + layout->ring);
@@ -109,6 +116,7 @@ static void net_format(struct tri_net *net, uint8_t *memory, const struct net_la
     for (uint32_t index = 0; index < net->free_count; index++) {
         net->free_slots[index] = net->options.connections_max - 1 - index;
     }
+    net_accounts_init(net);
 }
 
 int tri_net_init(struct tri_net **result, const struct tri_net_options *options,
@@ -124,6 +132,10 @@ int tri_net_init(struct tri_net **result, const struct tri_net_options *options,
     assert(options->connections_max >= 1 && options->connections_max <= 65536);
     assert(options->recv_buffers >= 2 && options->recv_buffers <= 32768);
     assert((options->recv_buffers & (options->recv_buffers - 1)) == 0);
+    assert(options->handshakes_max >= 1 && options->accepts_per_s >= 1);
+    assert(options->accounts >= 1 && options->accounts <= UINT16_MAX);
+    assert(options->account_share_permille >= 1 && options->account_share_permille <= 1000);
+    assert(options->charges_per_s >= 1 && options->turn_frames_max >= 1);
     memory = tri_place_map(layout.bytes);
     if (memory == NULL) {
         *advice = "no memory for the connections: lower connections, sendBytes or "
@@ -200,13 +212,15 @@ void net_mark(struct tri_net *net, struct net_connection *connection)
 
 void net_deadline_set(struct tri_net *net, struct net_connection *connection, uint64_t deadline_ns)
 {
-    if (connection->deadline_ns == TRI_NEVER && deadline_ns != TRI_NEVER) {
+    uint64_t *at = &net->deadlines_ns[net_slot(net, connection)];
+
+    if (*at == TRI_NEVER && deadline_ns != TRI_NEVER) {
         net->timed_count++;
-    } else if (connection->deadline_ns != TRI_NEVER && deadline_ns == TRI_NEVER) {
+    } else if (*at != TRI_NEVER && deadline_ns == TRI_NEVER) {
         assert(net->timed_count > 0);
         net->timed_count--;
     }
-    connection->deadline_ns = deadline_ns;
+    *at = deadline_ns;
 }
 
 struct net_connection *net_take(struct tri_net *net, int descriptor)
@@ -230,16 +244,20 @@ struct net_connection *net_take(struct tri_net *net, int descriptor)
         .state = NET_OPEN,
         .descriptor = descriptor,
         .generation = generation == 0 ? 1 : generation, /* so that no port is 0 */
-        .deadline_ns = TRI_NEVER,
+        .account = NET_ACCOUNT_STRANGERS,
+        .turn = net->turn,
         .lent = NET_NONE,
         .held_first = NET_NONE,
         .held_last = NET_NONE,
         .send_first = NET_NONE,
         .send_last = NET_NONE,
-        .limits = {NET_HANDSHAKE_BYTES_MAX, NET_HANDSHAKE_QUEUE_BYTES / 2,
-                   NET_HANDSHAKE_QUEUE_BYTES},
+        .limits = {.frame_bytes_max = NET_HANDSHAKE_BYTES_MAX,
+                   .send_high_bytes = NET_HANDSHAKE_QUEUE_BYTES / 2,
+                   .send_max_bytes = NET_HANDSHAKE_QUEUE_BYTES},
     };
     tri_stream_init(&connection->stream, NET_HANDSHAKE_BYTES_MAX);
+    net->deadlines_ns[slot] = TRI_NEVER;
+    net->accounts[NET_ACCOUNT_STRANGERS].connections++;
     net_add(&net->counters.connections, 1);
     return connection;
 }
@@ -253,6 +271,9 @@ void tri_net_stream(struct tri_net *net, tri_port port, const struct tri_net_lim
     }
     assert(limits->frame_bytes_max >= 1 && limits->frame_bytes_max <= TRI_FRAME_BYTES_MAX);
     assert(limits->send_high_bytes < limits->send_max_bytes);
+    assert(limits->account < net->options.accounts);
+    net_handshake_over(net, connection);
+    net_account_move(net, connection, limits->account + 1);
     connection->is_streaming = true;
     connection->limits = *limits;
     connection->stream.body_bytes_max = limits->frame_bytes_max;
@@ -287,6 +308,7 @@ void net_kill(struct tri_net *net, struct net_connection *connection, int failed
     }
     connection->state = NET_DEAD;
     connection->failed = failed;
+    net_handshake_over(net, connection);
     net_deadline_set(net, connection, TRI_NEVER);
     /* Makes the kernel end the requests that it still holds. */
     (void)shutdown(connection->descriptor, SHUT_RDWR);
@@ -350,6 +372,7 @@ int tri_net_detach(struct tri_net *net, tri_port port)
         return -EBUSY;
     }
     connection->state = NET_DETACHED;
+    net_handshake_over(net, connection);
     net_deadline_set(net, connection, TRI_NEVER);
     net_mark(net, connection);
     return connection->descriptor;
@@ -379,7 +402,7 @@ void tri_net_complete(struct tri_net *net, uint64_t user_data, int32_t result, u
         return;
     }
     if (kind == NET_KIND_ACCEPT) {
-        net_accept_complete(net, result, flags);
+        net_accept_complete(net, result);
         return;
     }
     connection = &net->connections[TRI_PORT_SLOT(user_data)];
@@ -405,6 +428,8 @@ static void net_free(struct tri_net *net, struct net_connection *connection)
     assert(connection->requests == 0);
     net_recv_drop(net, connection);
     net_send_drop(net, connection);
+    net_account_leave(net, connection);
+    assert(connection->links == 0);
     if (!is_detached) {
         (void)close(connection->descriptor);
         net_add(&net->counters.resets, failed == 0 ? 0 : 1);
@@ -460,7 +485,12 @@ static void net_expire(struct tri_net *net, struct net_connection *connection)
     case NET_OPEN:
         if (connection->is_stalled) {
             net_deadline_set(net, connection, net->now_ns + NET_SCAN_NS);
+        } else if (connection->is_paused || net_account_is_in_debt(net, connection)) {
+            /* It is us who do not read. */
+            net_deadline_set(net, connection,
+                             net->now_ns + net->options.peer_timeout_ms * TRI_NS_PER_MS);
         } else if (connection->is_streaming) {
+            net_add(&net->counters.frame_timeouts, 1);
             net_kill(net, connection, -ETIMEDOUT);
         } else {
             net_add(&net->counters.handshake_timeouts, 1);
@@ -483,10 +513,8 @@ static void net_scan(struct tri_net *net)
     }
     net->scan_ns = net->now_ns + NET_SCAN_NS;
     for (uint32_t slot = 0; slot < net->slots_used; slot++) {
-        struct net_connection *connection = &net->connections[slot];
-
-        if (connection->state != NET_FREE && connection->deadline_ns <= net->now_ns) {
-            net_expire(net, connection);
+        if (net->deadlines_ns[slot] <= net->now_ns) {
+            net_expire(net, &net->connections[slot]);
         }
     }
 }
@@ -494,7 +522,9 @@ static void net_scan(struct tri_net *net)
 void tri_net_flush(struct tri_net *net, uint64_t now_ns)
 {
     net->now_ns = now_ns;
+    net->turn++;
     net_scan(net);
+    net_accounts_settle(net);
     while (net->dirty_first != NET_NONE) {
         struct net_connection *connection = &net->connections[net->dirty_first];
 
@@ -514,6 +544,7 @@ uint64_t tri_net_deadline_ns(const struct tri_net *net)
 {
     uint64_t due_ns = net->timed_count > 0 ? net->scan_ns : TRI_NEVER;
 
+    due_ns = net->debt_due_ns < due_ns ? net->debt_due_ns : due_ns;
     return net->accept_again_ns < due_ns ? net->accept_again_ns : due_ns;
 }
 

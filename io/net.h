@@ -20,6 +20,15 @@
  * Memory is mapped by tri_net_init and bounded by its options; nothing is
  * allocated afterwards.
  *
+ * What one peer can take from the others is bounded too.  Connections in their
+ * handshake are few, and the oldest makes room for a new one; they are accepted
+ * one a turn, and so many a second.  Afterwards a connection belongs to an account, the
+ * identity that it has proved: an account holds its share of connections and
+ * of memory for frames on their way out at most; when memory for frames in
+ * pieces runs out, the account that holds most of it loses its oldest; and
+ * an account whose frames begin nothing, as tri_net_charge() is told, is not read faster
+ * than so many of them a second.
+ *
  * Threads: a net belongs to the thread of its loop; all callbacks run there,
  * from within tri_net_complete(), tri_net_retry() and tri_net_flush().
  */
@@ -47,7 +56,8 @@ struct tri_net_ops {
     /* A frame that will come soon: only to warm caches; it may still be refused. */
     void (*ahead)(void *context, tri_port port, const uint8_t *body, uint32_t bytes);
     /* The connection is about to be closed because of `why` (FRAME_TOO_LONG, MALFORMED_FRAME,
-     * HANDSHAKE_TIMEOUT): the callee may still queue an ERROR. */
+     * HANDSHAKE_TIMEOUT; BUSY: its frame in pieces had to make room): the callee may still queue an
+     * ERROR. */
     void (*refused)(void *context, tri_port port, enum tri_error why);
     void (*pressure)(void *context, tri_port port, enum tri_net_pressure what);
     /* The connection has ended: 0 = by us or by the peer in good order, else -errno.  Last call for
@@ -56,15 +66,21 @@ struct tri_net_ops {
 };
 
 struct tri_net_options {
-    uint32_t shard;             /* goes into the ports, 0..TRI_SHARDS_MAX - 1 */
-    uint32_t connections_max;   /* 1..65536 */
-    uint32_t recv_buffers;      /* a power of two, 2..32768 */
-    uint32_t recv_buffer_bytes; /* 4096..1 MiB */
-    uint64_t partial_bytes;     /* memory for frames in pieces, >= 1 MiB */
-    uint64_t send_bytes;        /* memory for frames on their way out, >= 1 MiB */
-    uint32_t handshake_ms;      /* an accepted connection has so long until tri_net_stream() */
-    uint32_t
-        peer_timeout_ms; /* unanswered bytes and keep-alives end a connection after this time */
+    uint32_t shard;                  /* goes into the ports, 0..TRI_SHARDS_MAX - 1 */
+    uint32_t connections_max;        /* 1..65536 */
+    uint32_t recv_buffers;           /* a power of two, 2..32768 */
+    uint32_t recv_buffer_bytes;      /* 4096..1 MiB */
+    uint64_t partial_bytes;          /* memory for frames in pieces, >= 1 MiB */
+    uint64_t send_bytes;             /* memory for frames on their way out, >= 1 MiB */
+    uint32_t handshake_ms;           /* an accepted connection has so long until tri_net_stream() */
+    uint32_t peer_timeout_ms;        /* unanswered bytes and keep-alives, and a frame that is not
+                                      * finished, end a connection after this time */
+    uint32_t handshakes_max;         /* connections in their handshake, >= 1 */
+    uint32_t accepts_per_s;          /* 1..10^6 */
+    uint32_t accounts;               /* 1..65535 */
+    uint32_t account_share_permille; /* 1..1000: of connections_max and send_bytes */
+    uint32_t charges_per_s;          /* of one account, 1..10^9 */
+    uint32_t turn_frames_max;        /* frames of one connection in a turn, >= 1 */
 };
 
 /* Limits of a connection after its handshake. */
@@ -72,26 +88,38 @@ struct tri_net_limits {
     uint32_t frame_bytes_max; /* 1..TRI_FRAME_BYTES_MAX */
     uint32_t send_high_bytes; /* below send_max_bytes */
     uint32_t send_max_bytes;  /* queued and not yet taken by the kernel */
+    uint32_t account;         /* whose connection it is, below options.accounts */
 };
 
 /* Counters of one net; single-writer. */
-#define TRI_NET_COUNTERS(X)                                                                    \
-    X(connections, "connections", "connections open now (a gauge)")                            \
-    X(accepts, "connections", "connections accepted")                                          \
-    X(accepts_refused, "connections", "connections refused: all slots were taken")             \
-    X(accepts_failed, "connections", "accepts that the kernel failed")                         \
-    X(handshake_timeouts, "connections", "connections closed before they proved who they are") \
-    X(recv_bytes, "bytes", "bytes received")                                                   \
-    X(recv_frames, "frames", "frames received")                                                \
-    X(recv_frames_pieced, "frames", "frames put together from several buffers")                \
-    X(recv_buffers_out, "times", "receives that ended because no buffer was free")             \
-    X(recv_stalls, "times", "connections not read for a time because a frame found no room")   \
-    X(recv_faults, "connections", "connections closed because of their framing")               \
-    X(sends, "calls", "send requests")                                                         \
-    X(send_bytes, "bytes", "bytes sent")                                                       \
-    X(send_frames, "frames", "frames queued to be sent")                                       \
-    X(send_refused, "frames", "frames that found no room in a send queue")                     \
-    X(send_high_waters, "times", "send queues that passed their high-water mark")              \
+#define TRI_NET_COUNTERS(X)                                                                     \
+    X(connections, "connections", "connections open now (a gauge)")                             \
+    X(accepts, "connections", "connections accepted")                                           \
+    X(handshakes, "connections", "connections in their handshake now (a gauge)")                \
+    X(accepts_refused, "connections", "connections refused: all slots were taken")              \
+    X(accepts_failed, "connections", "accepts that the kernel failed")                          \
+    X(accepts_delayed, "times", "times that accepting waited for the rate of accepts")          \
+    X(handshake_timeouts, "connections", "connections closed before they proved who they are")  \
+    X(handshakes_evicted, "connections", "handshakes that made room for newer ones")            \
+    X(peer_timeouts, "connections", "connections closed because the peer acknowledged nothing") \
+    X(frame_timeouts, "connections", "connections closed because a frame stayed unfinished")    \
+    X(recv_bytes, "bytes", "bytes received")                                                    \
+    X(recv_frames, "frames", "frames received")                                                 \
+    X(recv_frames_pieced, "frames", "frames put together from several buffers")                 \
+    X(partial_bytes, "bytes", "memory taken by frames in pieces now (a gauge)")                 \
+    X(partials_evicted, "connections", "connections closed: their frame in pieces made room")   \
+    X(recv_yields, "times", "connections that had their share of a turn, with frames left")     \
+    X(charges, "frames", "frames that began nothing")                                           \
+    X(throttles, "times", "identities not read for a while: too many such frames")              \
+    X(recv_buffers_out, "times", "receives that ended because no buffer was free")              \
+    X(recv_stalls, "times", "connections not read for a time because a frame found no room")    \
+    X(recv_faults, "connections", "connections closed because of their framing")                \
+    X(sends, "calls", "send requests")                                                          \
+    X(send_bytes, "bytes", "bytes sent")                                                        \
+    X(send_frames, "frames", "frames queued to be sent")                                        \
+    X(send_refused, "frames", "frames that found no room in a send queue")                      \
+    X(send_share_refused, "frames", "of these: the identity held its share of send memory")     \
+    X(send_high_waters, "times", "send queues that passed their high-water mark")               \
     X(resets, "connections", "connections that ended with an error")
 
 struct tri_net_counters {
@@ -131,8 +159,14 @@ int tri_net_listen(struct tri_net *net, const char *address, uint16_t *port);
 /* Accepts no more connections; those that are open go on. */
 void tri_net_listen_end(struct tri_net *net);
 
+/* True if `account` may have one more connection; ask before tri_net_stream() and _attach(). */
+bool tri_net_admits(const struct tri_net *net, uint32_t account);
 /* The handshake is over: no more handshake limit, frames and queue as in `limits`. */
 void tri_net_stream(struct tri_net *net, tri_port port, const struct tri_net_limits *limits);
+/* A frame of the port began nothing: it was refused, a repetition, or a question.  Charges the
+ * port's account for `frames` of them, what it cost; accepts a port that is gone or in its
+ * handshake. */
+void tri_net_charge(struct tri_net *net, tri_port port, uint32_t frames);
 
 /* tri_net_reserve returns room for a frame of at most `bytes`, with its length (<=
  * TRI_FRAME_BYTES_MAX + TRI_FRAME_HEADER_BYTES), at the end of the queue; NULL if the port is gone

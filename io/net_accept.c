@@ -2,9 +2,14 @@
 /*
  * How connections begin: accepted at a listener.
  *
- * One multishot accept gives all connections of a listener.  When the kernel
- * ends it, most often because no descriptor is free, it is begun anew after a
- * moment.
+ * Connections are accepted one a turn, so that a storm of them never holds up
+ * those that are there, and no faster than the configured rate; what comes
+ * faster waits in the kernel's backlog.  When the kernel fails an accept, most often because no
+ * descriptor is free, it is tried anew after a moment.
+ *
+ * Connections in their handshake are few.  When there are as many as may be, the
+ * oldest makes room: a peer that means it has proved itself long before, and
+ * silent ones cannot keep others out.
  */
 #include "io/net_internal.h"
 
@@ -14,7 +19,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NET_BACKLOG 1024
+#define NET_BACKLOG_MIN 16U
+#define NET_BACKLOG_MAX 1024U
+
+/* A second's worth of connections may wait: after a storm, nobody waits for longer than that behind
+ * connections that are long gone. */
+static int net_backlog(const struct tri_net *net)
+{
+    uint32_t backlog = net->options.accepts_per_s;
+
+    backlog = backlog < NET_BACKLOG_MIN ? NET_BACKLOG_MIN : backlog;
+    return (int)(backlog > NET_BACKLOG_MAX ? NET_BACKLOG_MAX : backlog);
+}
 
 /* The options that an accepted socket inherits from its listener. */
 static int net_socket_options(const struct tri_net *net, int descriptor)
@@ -70,7 +86,7 @@ static int net_listen_at(struct tri_net *net, int listener, const struct sockadd
     if (setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
         setsockopt(listener, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes)) != 0 ||
         bind(listener, (const struct sockaddr *)(const void *)address, address_bytes) != 0 ||
-        listen(listener, NET_BACKLOG) != 0 ||
+        listen(listener, net_backlog(net)) != 0 ||
         getsockname(listener, (struct sockaddr *)(void *)&bound, &bound_bytes) != 0) {
         return -errno;
     }
@@ -89,8 +105,13 @@ void net_accept_arm(struct tri_net *net)
     if (net->listener < 0 || net->is_accepting || net->is_listen_ending) {
         return;
     }
+    if (net->accepted_ns > net->now_ns + NET_ACCEPT_BURST_NS) {
+        net->accept_again_ns = net->accepted_ns - NET_ACCEPT_BURST_NS;
+        net_add(&net->counters.accepts_delayed, 1);
+        return;
+    }
     request = tri_loop_request(net->loop);
-    io_uring_prep_multishot_accept(request, net->listener, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_prep_accept(request, net->listener, NULL, NULL, SOCK_CLOEXEC);
     request->user_data = TRI_LOOP_DATA(NET_KIND_ACCEPT, 0);
     net->is_accepting = true;
     net->accept_again_ns = TRI_NEVER;
@@ -153,6 +174,7 @@ void tri_net_listen_end(struct tri_net *net)
         return;
     }
     net->is_listen_ending = true;
+    net->accept_again_ns = TRI_NEVER;
     if (!net->is_accepting) {
         (void)close(net->listener);
         net->listener = -1;
@@ -163,28 +185,58 @@ void tri_net_listen_end(struct tri_net *net)
     request->user_data = TRI_LOOP_DATA(NET_KIND_CANCEL, 0);
 }
 
+void net_handshake_over(struct tri_net *net, struct net_connection *connection)
+{
+    uint32_t count = net->handshakes.count;
+
+    net_list_drop(net, &net->handshakes, NET_LINK_HANDSHAKE, connection);
+    net_add(&net->counters.handshakes, (uint64_t)net->handshakes.count - count);
+}
+
+/* One frame fits into any fresh socket's buffer; if not, the close says enough. */
+static void net_accept_refuse(const struct tri_net *net, int descriptor)
+{
+    (void)send(descriptor, net->refusal, net->refusal_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void net_accept_make_room(struct tri_net *net)
+{
+    struct net_connection *oldest = net_list_oldest(net, &net->handshakes);
+
+    if (net->handshakes.count < net->options.handshakes_max) {
+        return;
+    }
+    net_add(&net->counters.handshakes_evicted, 1);
+    net_accept_refuse(net, oldest->descriptor);
+    net_kill(net, oldest, 0);
+}
+
 static void net_accepted(struct tri_net *net, int descriptor)
 {
     struct net_connection *connection = net_take(net, descriptor);
 
+    if (net->accepted_ns < net->now_ns) {
+        net->accepted_ns = net->now_ns;
+    }
+    net->accepted_ns += TRI_NS_PER_S / net->options.accepts_per_s;
     if (connection == NULL) {
-        /* One frame fits into any fresh socket's buffer; if not, the close says enough. */
         net_add(&net->counters.accepts_refused, 1);
-        (void)send(descriptor, net->refusal, net->refusal_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+        net_accept_refuse(net, descriptor);
         (void)close(descriptor);
         return;
     }
+    net_accept_make_room(net);
+    net_list_add(net, &net->handshakes, NET_LINK_HANDSHAKE, connection);
+    net_add(&net->counters.handshakes, 1);
     net_add(&net->counters.accepts, 1);
     net_deadline_set(net, connection, net->now_ns + net->options.handshake_ms * TRI_NS_PER_MS);
     net_mark(net, connection);
     net->ops->opened(net->context, net_port(net, connection));
 }
 
-void net_accept_complete(struct tri_net *net, int32_t result, uint32_t flags)
+void net_accept_complete(struct tri_net *net, int32_t result)
 {
-    if ((flags & IORING_CQE_F_MORE) == 0) {
-        net->is_accepting = false;
-    }
+    net->is_accepting = false;
     if (result >= 0) {
         if (net->is_listen_ending) {
             (void)close(result);
@@ -194,9 +246,6 @@ void net_accept_complete(struct tri_net *net, int32_t result, uint32_t flags)
     } else if (result != -ECANCELED) {
         /* Most often too many open files: wait until some are closed. */
         net_add(&net->counters.accepts_failed, 1);
-    }
-    if (net->is_accepting) {
-        return;
     }
     if (net->is_listen_ending) {
         (void)close(net->listener);

@@ -34,6 +34,10 @@
 
 #define NET_NONE UINT32_MAX
 
+/* The account of a connection in its handshake; the others are options' accounts + 1. */
+#define NET_ACCOUNT_STRANGERS 0U
+#define NET_PARTIAL_CLASSES   3U
+
 /* Kinds of completions. */
 #define NET_KIND_ACCEPT 1U
 #define NET_KIND_RECV   2U
@@ -51,6 +55,15 @@
 #define NET_LINGERING_NS          (1U * TRI_NS_PER_S)
 #define NET_HANDSHAKE_BYTES_MAX   512U
 #define NET_HANDSHAKE_QUEUE_BYTES 4096U
+/* So much at once is within every rate. */
+#define NET_ACCEPT_BURST_NS       (1U * TRI_NS_PER_S)
+#define NET_CHARGE_BURST_NS       (TRI_NS_PER_S / 10)
+/* No debt is deeper, so nobody is unread for longer. */
+#define NET_DEBT_MAX_NS           (1U * TRI_NS_PER_S)
+/* After a debt an account is watched for a while: its connections receive one buffer at a time. */
+#define NET_WATCH_NS              (10U * TRI_NS_PER_S)
+/* An account may always send one frame, however small its share. */
+#define NET_SEND_SHARE_MIN        (UINT64_C(128) << 10)
 
 enum net_state {
     NET_FREE = 0,
@@ -59,6 +72,31 @@ enum net_state {
     NET_LINGERING,
     NET_DEAD,
     NET_DETACHED,
+};
+
+/* Lists that a connection may stand in, oldest first. */
+enum net_link {
+    NET_LINK_HANDSHAKE, /* connections in their handshake, until it is over or they die */
+    NET_LINK_PARTIAL,   /* of an account and class: those that hold memory for a frame in pieces */
+    NET_LINK_UNREAD,    /* of an account in debt: those that want to receive */
+    NET_LINK_COUNT,
+};
+
+struct net_list {
+    uint32_t oldest;
+    uint32_t newest;
+    uint32_t count;
+};
+
+struct net_account {
+    uint32_t connections;
+    bool is_in_debt;
+    uint32_t next_in_debt;
+    uint64_t charged_ns; /* every charge moves it on by its time; ahead of now it is a debt */
+    uint64_t watched_ns; /* until then receives take one buffer at a time */
+    uint64_t send_bytes; /* chunks */
+    struct net_list unread;
+    struct net_list partials[NET_PARTIAL_CLASSES];
 };
 
 /* A run of bytes on its way out; the slot of the arena goes on behind the header. */
@@ -90,7 +128,16 @@ struct net_connection {
     bool is_high;
     bool is_lost;         /* a frame found no room since the last LOW */
     bool is_lost_told;    /* LOST was told */
-    uint64_t deadline_ns; /* TRI_NEVER = none */
+    bool is_receiving_on; /* the receive goes on by itself */
+    bool is_in_frame;     /* a frame has begun and has to end in time */
+    uint32_t account;
+    uint32_t links; /* a bit for each list that it stands in */
+    struct {
+        uint32_t older;
+        uint32_t newer;
+    } link[NET_LINK_COUNT];
+    uint32_t turn;        /* the last in which frames were handed out */
+    uint32_t turn_frames; /* in that turn */
 
     struct tri_stream stream;
     uint32_t lent;            /* handle of the buffer lent to the stream */
@@ -105,6 +152,7 @@ struct net_connection {
     uint32_t send_last;
     uint32_t send_offset; /* sent of the first chunk */
     uint32_t queued_bytes;
+    uint32_t chunk_bytes; /* memory of the chunks */
     struct tri_net_limits limits;
     struct msghdr message;
     struct iovec runs[NET_SEND_RUNS_MAX];
@@ -128,9 +176,17 @@ struct tri_net {
     bool is_accepting;
     bool is_listen_ending;
     uint64_t accept_again_ns; /* TRI_NEVER = not waiting */
+    uint64_t accepted_ns;     /* every accept moves it on by its time */
+
+    struct net_account *accounts;
+    uint32_t in_debt_first; /* accounts */
+    uint64_t debt_due_ns;   /* when the first of them is out of it; TRI_NEVER = none */
+    uint32_t turn;
+    struct net_list handshakes;
 
     struct net_connection *connections;
-    uint32_t *free_slots; /* a stack */
+    uint64_t *deadlines_ns; /* of each slot, TRI_NEVER = none; beside them, to be scanned fast */
+    uint32_t *free_slots;   /* a stack */
     uint32_t free_count;
     uint32_t slots_used;  /* slots that were ever taken */
     uint32_t timed_count; /* connections with a deadline */
@@ -188,9 +244,38 @@ void net_refuse(struct tri_net *net, struct net_connection *connection, enum tri
 /* A fresh slot for `descriptor`; NULL if all are taken. */
 struct net_connection *net_take(struct tri_net *net, int descriptor);
 
+/* net_account.c */
+/* Puts a connection at the end of a list, and takes it out if it is in. */
+void net_list_add(struct tri_net *net, struct net_list *list, enum net_link which,
+                  struct net_connection *connection);
+void net_list_drop(struct tri_net *net, struct net_list *list, enum net_link which,
+                   struct net_connection *connection);
+struct net_connection *net_list_oldest(const struct tri_net *net, const struct net_list *list);
+void net_accounts_init(struct tri_net *net);
+/* Moves a connection, with what it holds, to `account`. */
+void net_account_move(struct tri_net *net, struct net_connection *connection, uint32_t account);
+/* The connection's slot becomes free: it holds nothing any more. */
+void net_account_leave(struct tri_net *net, struct net_connection *connection);
+/* Memory for a frame in pieces of `bytes`; the oldest of the account that holds most may have to
+ * make room. */
+void net_partial_take(struct tri_net *net, struct net_connection *connection, uint32_t bytes);
+void net_partial_give(struct tri_net *net, struct net_connection *connection);
+/* True if the account may take a chunk of `bytes`. */
+bool net_account_has_send(const struct tri_net *net, const struct net_connection *connection,
+                          uint32_t bytes);
+void net_account_add_send(struct tri_net *net, struct net_connection *connection, int64_t bytes);
+/* Not now: the account is in debt, and the connection is noted. */
+bool net_account_is_unread(struct tri_net *net, struct net_connection *connection);
+bool net_account_is_in_debt(const struct tri_net *net, const struct net_connection *connection);
+bool net_account_is_watched(const struct tri_net *net, const struct net_connection *connection);
+/* Lets accounts be read again whose debt is over. */
+void net_accounts_settle(struct tri_net *net);
+
 /* net_accept.c */
+/* The connection proved who it is, or is about to go: it stands in nobody's way any more. */
+void net_handshake_over(struct tri_net *net, struct net_connection *connection);
 void net_accept_arm(struct tri_net *net);
-void net_accept_complete(struct tri_net *net, int32_t result, uint32_t flags);
+void net_accept_complete(struct tri_net *net, int32_t result);
 
 /* net_recv.c */
 void net_recv_init(struct tri_net *net);

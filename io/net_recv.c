@@ -58,12 +58,15 @@ bool net_recv_starves(const struct tri_net *net, const struct net_connection *co
 void net_recv_arm(struct tri_net *net, struct net_connection *connection)
 {
     struct io_uring_sqe *request = NULL;
+    bool is_open = connection->is_streaming && connection->state == NET_OPEN;
 
-    if (connection->is_receiving || !recv_wanted(connection) || net->buffers_free == 0) {
+    if (connection->is_receiving || !recv_wanted(connection) || net->buffers_free == 0 ||
+        (is_open && net_account_is_unread(net, connection))) {
         return;
     }
     request = tri_loop_request(net->loop);
-    if (connection->is_streaming && connection->state == NET_OPEN) {
+    connection->is_receiving_on = is_open && !net_account_is_watched(net, connection);
+    if (connection->is_receiving_on) {
         io_uring_prep_recv_multishot(request, connection->descriptor, NULL, 0, 0);
     } else {
         io_uring_prep_recv(request, connection->descriptor, NULL, 0, 0);
@@ -130,13 +133,27 @@ static void recv_held_push(struct tri_net *net, struct net_connection *connectio
 static void recv_reclaim(struct tri_net *net, struct net_connection *connection)
 {
     if (tri_stream_reclaim(&connection->stream) != NULL) {
-        assert(connection->lent != NET_NONE);
-        tri_arena_give(net->partials, connection->lent);
-        connection->lent = NET_NONE;
-        if (connection->is_streaming) {
-            net_deadline_set(net, connection, TRI_NEVER);
-        }
+        net_partial_give(net, connection);
         net_add(&net->counters.recv_frames_pieced, 1);
+    }
+}
+
+/* A peer may not leave a frame unfinished for ever, however little of it has come.  In the
+ * handshake there is a limit already. */
+static void recv_frame_begun(struct tri_net *net, struct net_connection *connection)
+{
+    if (connection->is_streaming && connection->stream.head_bytes > 0 && !connection->is_in_frame) {
+        connection->is_in_frame = true;
+        net_deadline_set(net, connection,
+                         net->now_ns + net->options.peer_timeout_ms * TRI_NS_PER_MS);
+    }
+}
+
+static void recv_frame_whole(struct tri_net *net, struct net_connection *connection)
+{
+    if (connection->is_in_frame) {
+        connection->is_in_frame = false;
+        net_deadline_set(net, connection, TRI_NEVER);
     }
 }
 
@@ -145,8 +162,7 @@ void net_recv_drop(struct tri_net *net, struct net_connection *connection)
     connection->pending = (struct tri_bytes){NULL, 0};
     if (connection->lent != NET_NONE) {
         (void)tri_stream_fini(&connection->stream);
-        tri_arena_give(net->partials, connection->lent);
-        connection->lent = NET_NONE;
+        net_partial_give(net, connection);
     }
     while (connection->held_first != NET_NONE) {
         recv_held_pop(net, connection);
@@ -157,12 +173,14 @@ void net_recv_drop(struct tri_net *net, struct net_connection *connection)
     }
 }
 
-static void recv_stall(struct tri_net *net, struct net_connection *connection)
+/* Leaves what is held for a later turn; `why` counts it. */
+static void recv_stall(struct tri_net *net, struct net_connection *connection,
+                       _Atomic uint64_t *why)
 {
     if (!connection->is_stalled) {
         connection->is_stalled = true;
         net->stalled_count++;
-        net_add(&net->counters.recv_stalls, 1);
+        net_add(why, 1);
     }
     if (!connection->is_in_stalled) {
         connection->is_in_stalled = true;
@@ -172,23 +190,6 @@ static void recv_stall(struct tri_net *net, struct net_connection *connection)
     if (connection->held_count > NET_HELD_MAX) {
         net_recv_cancel(net, connection);
     }
-}
-
-/* Lends the stream a buffer for a frame in pieces.  A peer may not hold it for ever. */
-static bool recv_lend(struct tri_net *net, struct net_connection *connection)
-{
-    uint32_t handle = 0;
-
-    if (tri_arena_take(net->partials, tri_stream_wants(&connection->stream), &handle) != TRI_OK) {
-        return false;
-    }
-    connection->lent = handle;
-    tri_stream_lend(&connection->stream, tri_arena_at(net->partials, handle));
-    if (connection->is_streaming) {
-        net_deadline_set(net, connection,
-                         net->now_ns + net->options.peer_timeout_ms * TRI_NS_PER_MS);
-    }
-    return true;
 }
 
 /* Announces the whole frames that lie within the next bytes of the chunk.  The chunk must begin
@@ -217,6 +218,29 @@ static void recv_ahead(struct tri_net *net, struct net_connection *connection, t
     connection->ahead = at;
 }
 
+/* Hands the pending frame out; false: it waits for a later turn. */
+static bool recv_hand_out(struct tri_net *net, struct net_connection *connection, tri_port port)
+{
+    if (connection->turn != net->turn) {
+        connection->turn = net->turn;
+        connection->turn_frames = 0;
+    }
+    if (connection->turn_frames >= net->options.turn_frames_max) {
+        recv_stall(net, connection, &net->counters.recv_yields);
+        return false;
+    }
+    if (net->ops->frame(net->context, port, connection->pending.at, connection->pending.bytes) ==
+        TRI_FULL) {
+        recv_stall(net, connection, &net->counters.recv_stalls);
+        return false;
+    }
+    connection->turn_frames++;
+    net_add(&net->counters.recv_frames, 1);
+    connection->pending = (struct tri_bytes){NULL, 0};
+    recv_reclaim(net, connection);
+    return true;
+}
+
 /* Cuts the held buffers into frames until they are used up or a frame finds no taker. */
 static void recv_run(struct tri_net *net, struct net_connection *connection)
 {
@@ -225,29 +249,24 @@ static void recv_run(struct tri_net *net, struct net_connection *connection)
 
     while (connection->state == NET_OPEN && connection->held_first != NET_NONE) {
         if (connection->pending.at != NULL) {
-            if (net->ops->frame(net->context, port, connection->pending.at,
-                                connection->pending.bytes) == TRI_FULL) {
-                recv_stall(net, connection);
+            if (!recv_hand_out(net, connection, port)) {
                 return;
             }
-            net_add(&net->counters.recv_frames, 1);
-            connection->pending = (struct tri_bytes){NULL, 0};
-            recv_reclaim(net, connection);
             continue;
         }
         switch (tri_stream_next(&connection->stream, &connection->chunk, &connection->pending,
                                 &fault)) {
         case TRI_OK:
+            recv_frame_whole(net, connection);
             recv_ahead(net, connection, port);
             break;
         case TRI_MORE:
+            recv_frame_begun(net, connection);
             recv_held_pop(net, connection);
             break;
         case TRI_FULL:
-            if (!recv_lend(net, connection)) {
-                recv_stall(net, connection);
-                return;
-            }
+            net_partial_take(net, connection, tri_stream_wants(&connection->stream));
+            tri_stream_lend(&connection->stream, tri_arena_at(net->partials, connection->lent));
             break;
         default:
             net_add(&net->counters.recv_faults, 1);
@@ -295,6 +314,7 @@ static void recv_ended(struct tri_net *net, struct net_connection *connection, i
         connection->is_ended = true;
         net_mark(net, connection);
     } else {
+        net_add(&net->counters.peer_timeouts, result == -ETIMEDOUT ? 1 : 0);
         net_kill(net, connection, result);
     }
 }
@@ -306,6 +326,7 @@ void net_recv_complete(struct tri_net *net, struct net_connection *connection, i
         assert(connection->requests > 0);
         connection->requests--;
         connection->is_receiving = false;
+        connection->is_receiving_on = false;
         connection->is_cancelling = false;
         net_mark(net, connection);
     }

@@ -17,6 +17,17 @@ static struct net_chunk *send_chunk(const struct tri_net *net, uint32_t handle)
     return tri_arena_at(net->chunks, handle);
 }
 
+static int64_t send_chunk_bytes(const struct tri_net *net, uint32_t handle)
+{
+    return tri_arena_class_bytes(net->chunks, tri_arena_class(handle));
+}
+
+static void send_chunk_give(struct tri_net *net, struct net_connection *connection, uint32_t handle)
+{
+    net_account_add_send(net, connection, -send_chunk_bytes(net, handle));
+    tri_arena_give(net->chunks, handle);
+}
+
 /* Appends an empty chunk with room for `bytes`; large ones as soon as the queue is no longer short.
  */
 static struct net_chunk *send_grow(struct tri_net *net, struct net_connection *connection,
@@ -30,11 +41,17 @@ static struct net_chunk *send_grow(struct tri_net *net, struct net_connection *c
     if (connection->queued_bytes > 0 && wanted <= small) {
         wanted = small + 1;
     }
+    if (!net_account_has_send(net, connection,
+                              tri_arena_class_bytes(net->chunks, wanted <= small ? 0 : 1))) {
+        net_add(&net->counters.send_share_refused, 1);
+        return NULL;
+    }
     if (tri_arena_take(net->chunks, wanted, &handle) != TRI_OK &&
         tri_arena_take(net->chunks, bytes + (uint32_t)sizeof(struct net_chunk), &handle) !=
             TRI_OK) {
         return NULL;
     }
+    net_account_add_send(net, connection, send_chunk_bytes(net, handle));
     chunk = send_chunk(net, handle);
     *chunk = (struct net_chunk){
         .next = NET_NONE,
@@ -146,7 +163,7 @@ static void send_advance(struct tri_net *net, struct net_connection *connection,
         bytes -= left;
         connection->send_first = chunk->next;
         connection->send_offset = 0;
-        tri_arena_give(net->chunks, handle);
+        send_chunk_give(net, connection, handle);
     }
     assert(bytes == 0);
     connection->send_last = NET_NONE;
@@ -166,6 +183,7 @@ void net_send_complete(struct tri_net *net, struct net_connection *connection, i
         net_add(&net->counters.send_bytes, (uint64_t)result);
         send_advance(net, connection, (uint32_t)result);
     } else if (result != -EAGAIN && result != -EINTR) {
+        net_add(&net->counters.peer_timeouts, result == -ETIMEDOUT ? 1 : 0);
         net_kill(net, connection, result);
     }
 }
@@ -177,7 +195,7 @@ void net_send_drop(struct tri_net *net, struct net_connection *connection)
         uint32_t handle = connection->send_first;
 
         connection->send_first = send_chunk(net, handle)->next;
-        tri_arena_give(net->chunks, handle);
+        send_chunk_give(net, connection, handle);
     }
     connection->send_last = NET_NONE;
     connection->send_offset = 0;

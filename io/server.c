@@ -29,7 +29,8 @@ static void server_refusal_make(struct tri_house *house)
     assert(house->refusal_bytes > 0);
 }
 
-int tri_server_open(struct tri_house *house, uint32_t shard, const char **advice)
+int tri_server_open(struct tri_house *house, uint32_t shard, const char **advice,
+                    char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
     uint64_t bytes = sizeof(struct tri_server) +
                      (uint64_t)house->net.connections_max * sizeof(struct server_connection);
@@ -58,6 +59,11 @@ int tri_server_open(struct tri_house *house, uint32_t shard, const char **advice
             tri_net_init(&server->net, &net, &server->loop, &tri_server_net_ops, server, advice);
     }
     if (failed != 0) {
+        return failed;
+    }
+    failed = tri_server_journal_open(server, trouble);
+    if (failed != 0) {
+        *advice = trouble;
         return failed;
     }
     server_refusal_make(house);
@@ -150,6 +156,9 @@ static void server_enter_stage(struct tri_server *server, enum tri_stage stage)
     if (stage >= TRI_STAGE_CLOSE) {
         tri_net_close_all(server->net, false);
         server->close_until_ns = server->now_ns + SERVER_CLOSE_NS;
+        if (server->journal != NULL) {
+            tri_journal_end(server->journal);
+        }
     }
 }
 
@@ -193,7 +202,10 @@ static bool server_stages(struct tri_server *server)
         }
     }
     if (stage == TRI_STAGE_CLOSE) {
-        return tri_net_count(server->net) > 0 && server->now_ns < server->close_until_ns;
+        bool is_done = tri_net_count(server->net) == 0 &&
+                       (server->journal == NULL || tri_journal_is_ended(server->journal));
+
+        return !is_done && server->now_ns < server->close_until_ns;
     }
     return stage != TRI_STAGE_STOP;
 }
@@ -210,6 +222,8 @@ static void server_complete(void *context, uint64_t user_data, int32_t result, u
     }
     if (kind <= TRI_LOOP_KIND_NET_MAX) {
         tri_net_complete(server->net, user_data, result, flags, server->now_ns);
+    } else if (kind == SERVER_KIND_JOURNAL) {
+        tri_journal_complete(server->journal, user_data, result);
     } else if (kind == SERVER_KIND_HANDOVER) {
         tri_server_take_over(server, (uint32_t)user_data, (uint32_t)result);
     } else {
@@ -226,6 +240,9 @@ static void server_rest(struct tri_server *server)
     uint64_t now_ns = tri_clock_now_ns();
 
     due_ns = net_ns < due_ns ? net_ns : due_ns;
+    if (server->journal != NULL && tri_journal_deadline_ns(server->journal) < due_ns) {
+        due_ns = tri_journal_deadline_ns(server->journal);
+    }
     if (tri_net_is_stalled(server->net) && now_ns + SERVER_STALL_NS < due_ns) {
         due_ns = now_ns + SERVER_STALL_NS;
     }
@@ -248,11 +265,13 @@ static bool server_turn(struct tri_server *server)
 
     server->now_ns = tri_clock_now_ns();
     server->wall_ms = tri_clock_wall_ms();
+    server->turn_hellos = 0;
     work += tri_loop_reap(&server->loop, server_complete, server);
     work += tri_net_retry(server->net);
     work += tri_shard_turn(server->shard, server->now_ns, server->wall_ms);
     tri_server_greet(server);
     goes_on = server_stages(server);
+    tri_server_journal_turn(server);
     tri_net_flush(server->net, server->now_ns);
     atomic_store_explicit(&server->counters.kernel_enters, server->loop.enters,
                           memory_order_relaxed);

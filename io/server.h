@@ -30,6 +30,7 @@
 
 #include <stdatomic.h>
 
+#include "io/keeper.h"
 #include "io/net.h"
 #include "io/session.h"
 #include "shards/shard.h"
@@ -54,7 +55,8 @@ struct tri_house {
     uint32_t chain_send_bytes;  /* the send queue of a chain; high water at half of it */
     uint32_t peer_send_bytes;   /* of a client or an operator */
     uint32_t drain_ms;
-    int signals; /* a signalfd with SIGTERM and SIGINT, read by shard 0; -1 = none */
+    int signals;               /* a signalfd with SIGTERM and SIGINT, read by shard 0; -1 = none */
+    struct tri_keeper *keeper; /* the journals; NULL = none are kept */
 
     _Atomic uint32_t stage;                       /* enum tri_stage; written by shard 0 */
     _Atomic uint32_t failed;                      /* a shard could not run */
@@ -72,10 +74,19 @@ struct tri_house {
     X(hellos_wrong_version, "handshakes", "HELLOs in another protocol version")           \
     X(hellos_malformed, "handshakes", "HELLOs that could not be decoded or out of range") \
     X(hellos_missing, "handshakes", "connections whose first frame was no HELLO")         \
+    X(hellos_over_share, "handshakes", "HELLOs refused: the identity has its share")      \
+    X(hellos_delayed, "times", "HELLOs left for a later turn")                            \
     X(handovers, "connections", "connections handed to the shard that HELLO wished for")  \
     X(slow_consumers, "connections", "clients closed because they did not read")          \
     X(slow_chains, "times", "chains that were paused because they did not read")          \
     X(stats_views, "frames", "STATS sent")                                                \
+    X(journal_records, "records", "records appended to the journal")                      \
+    X(journal_blocks, "blocks", "blocks written to the journal")                          \
+    X(journal_bytes, "bytes", "bytes written to the journal")                             \
+    X(journal_refused, "records", "times that a record found no room in the journal")     \
+    X(journal_segments, "files", "segments that recovery would need (a gauge)")           \
+    X(journal_disk_bytes, "bytes", "bytes of the journal's files (a gauge)")              \
+    X(journal_failed, "0 or 1", "the journal has failed: no new messages (D07)")          \
     X(sleeps, "times", "times that the shard slept in the kernel")                        \
     X(kernel_enters, "calls", "times that the shard entered the kernel")
 
@@ -89,14 +100,16 @@ struct tri_server_counters {
 uint64_t tri_server_bytes(const struct tri_house *house);
 
 /*
- * tri_server_open makes the server of `shard` and enters it into the house, whose first eight
- * fields are filled in and which outlives it.
+ * tri_server_open makes the server of `shard` and enters it into the house, whose fields down to
+ * `keeper` are filled in and which outlives it.
  *
- * advice  out; on failure a static sentence: what to do.
+ * advice   out; on failure a sentence: what to do.
+ * trouble  room for such a sentence.
  *
  * Returns 0 or -errno.
  */
-int tri_server_open(struct tri_house *house, uint32_t shard, const char **advice);
+int tri_server_open(struct tri_house *house, uint32_t shard, const char **advice,
+                    char trouble[TRI_JOURNAL_TROUBLE_BYTES]);
 
 /* tri_server_listen as tri_net_listen(). */
 int tri_server_listen(struct tri_server *server, const char *address, uint16_t *port);

@@ -15,12 +15,18 @@
 #define SERVER_COMPLETIONS    8192U
 #define SERVER_KIND_SIGNAL    16U
 #define SERVER_KIND_HANDOVER  17U
+#define SERVER_KIND_JOURNAL   18U
 #define SERVER_HANDOVERS_MAX  64U
 #define SERVER_STALL_NS       (1U * TRI_NS_PER_MS)
 #define SERVER_DRAIN_POLL_NS  (10U * TRI_NS_PER_MS)
 #define SERVER_DRAIN_QUIET_NS (50U * TRI_NS_PER_MS) /* results cross the mesh and leave */
 #define SERVER_CLOSE_NS       (3U * TRI_NS_PER_S)
 #define SERVER_PEER_TEXT      64U
+/* HELLOs judged in a turn: a HMAC costs as much as several rounds, and those who are there go
+ * first. */
+#define SERVER_TURN_HELLOS    2U
+/* STATS costs as much as so many refused frames. */
+#define SERVER_STATS_PRICE    32U
 #define SERVER_NONE           UINT32_MAX
 
 /* A connection on its way to another shard: written by the sender before the message leaves, read
@@ -47,6 +53,9 @@ struct tri_server {
     uint32_t index;
     struct tri_loop loop;
     struct tri_net *net;
+    struct tri_journal *journal; /* NULL = none */
+    bool is_journal_failed;      /* as it was said */
+    bool is_journal_starved;
     uint64_t now_ns;
     uint64_t wall_ms;
     enum tri_stage stage; /* the last that was acted upon */
@@ -54,6 +63,7 @@ struct tri_server {
     uint64_t quiet_since_ns; /* shard 0: nothing is open any more; TRI_NEVER = something is */
     uint64_t close_until_ns;
     uint32_t greeted_first;
+    uint32_t turn_hellos; /* judged in this turn */
     struct signalfd_siginfo signal;
     struct tri_server_counters counters;
     struct server_handover handovers[SERVER_HANDOVERS_MAX];
@@ -72,6 +82,10 @@ extern const struct tri_port_ops tri_server_port_ops;
 
 /* Takes a connection over that another shard has detached. */
 void tri_server_take_over(struct tri_server *server, uint32_t from, uint32_t slot);
+/* Opens the journal of the server's shard, if the house has a keeper.  Returns 0 or -errno. */
+int tri_server_journal_open(struct tri_server *server, char trouble[TRI_JOURNAL_TROUBLE_BYTES]);
+/* Starts what the journal has to write, at the end of a turn. */
+void tri_server_journal_turn(struct tri_server *server);
 /* Tells the shard about chains that were greeted since its last turn. */
 void tri_server_greet(struct tri_server *server);
 

@@ -60,16 +60,17 @@ static void server_opened(void *context, tri_port port)
         tri_session_challenge(&connection->session, nonce, room, TRI_SESSION_FRAME_BYTES_MAX));
 }
 
-static void server_limits(const struct tri_server *server, enum tri_role role,
+static void server_limits(const struct tri_server *server, const struct tri_identity *identity,
                           struct tri_net_limits *limits)
 {
-    uint32_t bytes =
-        role == TRI_ROLE_CHAIN ? server->house->chain_send_bytes : server->house->peer_send_bytes;
+    uint32_t bytes = identity->role == TRI_ROLE_CHAIN ? server->house->chain_send_bytes
+                                                      : server->house->peer_send_bytes;
 
     *limits = (struct tri_net_limits){
         .frame_bytes_max = TRI_FRAME_BYTES_MAX,
         .send_high_bytes = bytes / 2,
         .send_max_bytes = bytes,
+        .account = (uint32_t)(identity - server->house->identities),
     };
 }
 
@@ -89,7 +90,7 @@ static void server_welcome(struct tri_server *server, tri_port port)
     if (room == NULL || connection->session.state != TRI_SESSION_PROVED) {
         return;
     }
-    server_limits(server, connection->peer.role, &limits);
+    server_limits(server, connection->session.identity, &limits);
     tri_net_commit(
         server->net, port,
         tri_session_welcome(&connection->session, &welcome, room, TRI_SESSION_FRAME_BYTES_MAX));
@@ -103,7 +104,8 @@ static void server_proved(struct tri_server *server, tri_port port)
     struct server_connection *connection = server_at(server, port);
     const struct tri_identity *identity = connection->session.identity;
 
-    connection->peer = (struct tri_peer){.role = identity->role, .chain = identity->chain};
+    connection->peer = (struct tri_peer){
+        .role = identity->role, .chain = identity->chain, .submitter = identity->submitter};
     connection->has_peer = true;
     if (identity->role == TRI_ROLE_CHAIN) {
         tri_shard_chain_hello(server->shard, port, identity->chain, connection->session.instance);
@@ -156,6 +158,7 @@ void tri_server_take_over(struct tri_server *server, uint32_t from, uint32_t slo
     struct tri_session session;
     tri_port port = 0;
     int descriptor = -1;
+    bool is_here = false;
 
     assert(from < server->house->shards && slot < SERVER_HANDOVERS_MAX);
     /* pairs with the release in server_hand_over */
@@ -166,8 +169,13 @@ void tri_server_take_over(struct tri_server *server, uint32_t from, uint32_t slo
     descriptor = handover->descriptor;
     /* pairs with the acquire in server_hand_over */
     atomic_store_explicit(&handover->is_taken, 0, memory_order_release);
-    server_limits(server, session.identity->role, &limits);
-    if (tri_net_attach(server->net, descriptor, &limits, &port) != 0) {
+    server_limits(server, session.identity, &limits);
+    if (!tri_net_admits(server->net, limits.account)) {
+        server_count(&server->counters.hellos_over_share);
+    } else if (tri_net_attach(server->net, descriptor, &limits, &port) == 0) {
+        is_here = true;
+    }
+    if (!is_here) {
         (void)send(descriptor, server->house->refusal, server->house->refusal_bytes,
                    MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)close(descriptor);
@@ -195,6 +203,9 @@ static void server_refuse(struct tri_server *server, tri_port port, enum tri_err
         break;
     case TRI_ERROR_HANDSHAKE_EXPECTED:
         server_count(&counters->hellos_missing);
+        break;
+    case TRI_ERROR_TOO_MANY_CONNECTIONS:
+        server_count(&counters->hellos_over_share);
         break;
     default:
         server_count(&counters->hellos_malformed);
@@ -225,9 +236,15 @@ static void server_hello(struct tri_server *server, tri_port port, const uint8_t
             "hello", "role=%s identity=\"%s\" instance=%llu peer=%s shard=%u",
             tri_role_name(connection->session.identity->role), name.at,
             (unsigned long long)connection->session.instance, peer, server->index);
-    if (!server_hand_over(server, port)) {
-        server_proved(server, port);
+    if (server_hand_over(server, port)) {
+        return;
     }
+    if (!tri_net_admits(server->net,
+                        (uint32_t)(connection->session.identity - server->house->identities))) {
+        server_refuse(server, port, TRI_ERROR_TOO_MANY_CONNECTIONS);
+        return;
+    }
+    server_proved(server, port);
 }
 
 /* Frames. */
@@ -244,6 +261,7 @@ static void server_stats(struct tri_server *server, tri_port port)
         tri_net_commit(server->net, port, bytes);
         server_count(&server->counters.stats_views);
     }
+    tri_net_charge(server->net, port, SERVER_STATS_PRICE);
 }
 
 /* STATS_GET of an operator: the one frame that is answered here and not by the shard. */
@@ -267,6 +285,11 @@ static enum tri_result server_frame(void *context, tri_port port, const uint8_t 
     enum tri_result result = TRI_OK;
 
     if (connection->session.state == TRI_SESSION_CHALLENGED) {
+        if (server->turn_hellos >= SERVER_TURN_HELLOS) {
+            server_count(&server->counters.hellos_delayed);
+            return TRI_FULL;
+        }
+        server->turn_hellos++;
         server_hello(server, port, body, bytes);
         return TRI_OK;
     }
@@ -410,6 +433,11 @@ static void server_port_welcome(void *context, tri_port port, uint16_t chain)
     }
 }
 
+static void server_port_fruitless(void *context, tri_port port)
+{
+    tri_net_charge(((struct tri_server *)context)->net, port, 1);
+}
+
 static void server_port_wake(void *context, uint32_t shard)
 {
     struct tri_server *server = context;
@@ -424,6 +452,7 @@ const struct tri_port_ops tri_server_port_ops = {
     .close = server_port_close,
     .welcome = server_port_welcome,
     .wake = server_port_wake,
+    .fruitless = server_port_fruitless,
 };
 
 void tri_server_greet(struct tri_server *server)

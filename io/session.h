@@ -32,6 +32,7 @@
 struct tri_identity {
     enum tri_role role;
     uint16_t chain;           /* CHAIN: its index in the configuration */
+    uint16_t submitter;       /* CLIENT, OPERATOR: its number among them, from 1 */
     struct tri_text name;     /* borrowed from the configuration */
     struct tri_secret secret; /* bytes 0: proves nothing, for loopback only */
 };

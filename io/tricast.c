@@ -25,6 +25,14 @@ static const struct verb verbs[] = {
      "tricast chain ledger",
      tri_cli_chain_ledger,
      "a chain's ledger, from the chain"},
+    {{"journal", "check"},
+     "tricast journal check",
+     tri_cli_journal_check,
+     "whether a journal's directory is sound"},
+    {{"journal", "show"},
+     "tricast journal show",
+     tri_cli_journal_show,
+     "the records in a journal's directory"},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

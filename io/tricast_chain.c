@@ -3,8 +3,9 @@
  * tricast-chain: a participant as a program.
  *
  * One thread, one epoll.  A turn takes what is there on every connection,
- * lets time pass, writes the ledger's log, and sends: so one receive, one
- * write and one send carry as many messages as have arrived.
+ * lets time pass, starts one write of the journal, and sends what earlier
+ * writes have made durable: so one receive, one write and one send carry as
+ * many messages as have arrived, and no turn waits for the disk.
  */
 #include <argp.h>
 #include <assert.h>
@@ -28,10 +29,11 @@
 #define EXIT_TROUBLE  1
 #define TAG_SIGNAL    0U
 #define TAG_LINK      1U /* .. TAG_LINK + TRI_LINKS_MAX - 1 */
+#define TAG_STORE     99U
 #define TAG_ADMIN     100U
 #define DISCARD_BYTES (2U * TRI_DESK_OUT_BYTES)
 
-static_assert(TAG_ADMIN >= TAG_LINK + TRI_LINKS_MAX, "tags name one thing each");
+static_assert(TAG_STORE >= TAG_LINK + TRI_LINKS_MAX, "tags name one thing each");
 
 struct chain {
     struct tri_chain_options options;
@@ -46,7 +48,71 @@ struct chain {
     uint8_t discard[DISCARD_BYTES]; /* answers that nobody is connected to hear */
 };
 
-/* Opens the state directory, the ledger and the desk, or ends the program. */
+/* One record on its way back. */
+struct replay {
+    struct chain *chain;
+    uint64_t now_ns;
+    uint64_t wall_ms;
+    uint64_t records;
+    char why[TRI_STORE_WHY_BYTES];
+};
+
+static int chain_take(void *context, const struct tri_journal_entry *entry)
+{
+    struct replay *replay = context;
+
+    replay->records++;
+    return tri_desk_replay(replay->chain->desk, &entry->record, replay->now_ns, replay->wall_ms,
+                           replay->why);
+}
+
+/* What was under way goes on.  Nobody is connected to hear what it says. */
+static int chain_resume(struct chain *chain, const struct replay *replay,
+                        char why[TRI_STORE_WHY_BYTES])
+{
+    bool is_more = true;
+    int failed = 0;
+
+    while (is_more && failed == 0) {
+        struct tri_writer writer = {chain->discard, chain->discard + sizeof(chain->discard), false};
+
+        if (!tri_desk_is_full(chain->desk)) {
+            is_more = tri_desk_resume(chain->desk, replay->now_ns, replay->wall_ms, &writer);
+        }
+        failed = tri_store_turn(&chain->store, tri_clock_now_ns(), why);
+    }
+    return failed;
+}
+
+/* Takes the journal back and begins a new part of it, or ends the program. */
+static void chain_recover(struct chain *chain, const char *name)
+{
+    const struct tri_chain_options *options = &chain->options;
+    struct replay replay = {
+        .chain = chain,
+        .now_ns = tri_clock_now_ns(),
+        .wall_ms = tri_clock_wall_ms(),
+    };
+    uint64_t begin_ns = replay.now_ns;
+    int failed = tri_store_replay(&chain->store, chain_take, &replay, replay.why);
+
+    if (failed == 0) {
+        failed = tri_store_begin(&chain->store, replay.why);
+    }
+    if (failed == 0) {
+        failed = chain_resume(chain, &replay, replay.why);
+    }
+    if (failed != 0) {
+        tri_flags_fail(name, "journal '%s': %s", options->journal, replay.why);
+    }
+    if (options->journal != NULL) {
+        TRI_LOG(TRI_LOG_INFO, "journal", "chain=%s mode=%s records=%llu ms=%llu", options->chain,
+                tri_journal_dir_mode(chain->store.dir), (unsigned long long)replay.records,
+                (unsigned long long)((tri_clock_now_ns() - begin_ns) / TRI_NS_PER_MS));
+    }
+}
+
+/* Opens the directory, the ledger and the desk, or ends the program. */
 static void chain_open(struct chain *chain, const char *name)
 {
     struct tri_chain_options *options = &chain->options;
@@ -54,17 +120,15 @@ static void chain_open(struct chain *chain, const char *name)
     uint64_t seed;
     const char *wrong;
 
-    if (tri_store_open(&chain->store, options->state_dir, options->chain, why) != 0) {
-        tri_flags_fail(name, "state '%s': %s", options->state_dir, why);
+    if (tri_store_open(&chain->store, options->journal, options->chain, options->segment_bytes,
+                       why) != 0) {
+        tri_flags_fail(name, "journal '%s': %s",
+                       options->journal == NULL ? "none" : options->journal, why);
     }
     memcpy(&seed, chain->store.secret, sizeof(seed));
     wrong = tri_book_open(&options->book, seed);
     if (wrong != NULL) {
         tri_flags_fail(name, "assets: %s", wrong);
-    }
-    if (!options->is_volatile &&
-        tri_store_replay(&chain->store, &options->book, options->log_bytes_max, why) != 0) {
-        tri_flags_fail(name, "state '%s': %s", options->state_dir, why);
     }
     chain->desk = tri_desk_open(&(struct tri_desk_options){
         .chain = {options->chain, (uint32_t)strlen(options->chain)},
@@ -79,6 +143,7 @@ static void chain_open(struct chain *chain, const char *name)
     if (chain->desk == NULL) {
         tri_flags_fail(name, "entries: no memory for %u of them", options->entries_max);
     }
+    chain_recover(chain, name);
 }
 
 /* Writes the port, whole or not at all: a reader that finds the file can trust it. */
@@ -144,6 +209,13 @@ static void chain_start(struct chain *chain, const char *name)
     if (chain->epoll_fd < 0 || chain->signal_fd < 0 ||
         epoll_ctl(chain->epoll_fd, EPOLL_CTL_ADD, chain->signal_fd, &event) != 0) {
         tri_flags_fail(name, "epoll: %s", strerror(errno));
+    }
+    if (tri_store_descriptor(&chain->store) >= 0) {
+        event.data.u64 = TAG_STORE;
+        if (epoll_ctl(chain->epoll_fd, EPOLL_CTL_ADD, tri_store_descriptor(&chain->store),
+                      &event) != 0) {
+            tri_flags_fail(name, "epoll: %s", strerror(errno));
+        }
     }
     for (uint32_t i = 0; i < chain->options.connections && failed == 0; i++) {
         struct tri_link_options link = {
@@ -218,15 +290,16 @@ static void chain_tick(struct chain *chain, uint64_t now_ns, uint64_t wall_ms)
     }
 }
 
-/* What was decided in this turn becomes durable and leaves. */
+/* What was decided in this turn is on its way to the disk; what has arrived there leaves. */
 static int chain_settle(struct chain *chain, uint64_t now_ns, uint64_t wall_ms)
 {
     struct tri_link *speaker = chain_speaker(chain);
     struct tri_writer writer = chain_writer(chain, speaker);
-    int failed = tri_store_flush(&chain->store);
+    char why[TRI_STORE_WHY_BYTES];
+    int failed = tri_store_turn(&chain->store, now_ns, why);
 
     if (failed != 0) {
-        TRI_LOG(TRI_LOG_ERROR, "ledger_log", "why=\"%s\"", strerror(-failed));
+        TRI_LOG(TRI_LOG_ERROR, "journal", "chain=%s why=\"%s\"", chain->options.chain, why);
         return failed;
     }
     if (writer.at != NULL) {
@@ -236,7 +309,11 @@ static int chain_settle(struct chain *chain, uint64_t now_ns, uint64_t wall_ms)
         }
     }
     for (uint32_t i = 0; i < chain->options.connections; i++) {
-        tri_link_flush(&chain->links[i], now_ns);
+        tri_link_flush(&chain->links[i], tri_desk_noted_lsn(chain->desk),
+                       tri_desk_durable_lsn(chain->desk), now_ns);
+    }
+    if (chain->options.has_admin) {
+        tri_admin_tick(&chain->admin, now_ns);
     }
     return 0;
 }
@@ -249,10 +326,11 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 /* Milliseconds until something is due, rounded up; -1 = nothing is. */
 static int chain_wait_ms(const struct chain *chain, uint64_t now_ns)
 {
-    uint64_t due_ns = tri_desk_deadline_ns(chain->desk);
+    uint64_t due_ns = tri_desk_is_busy(chain->desk) ? 0 : tri_desk_deadline_ns(chain->desk);
 
+    due_ns = earlier(due_ns, tri_store_deadline_ns(&chain->store));
     for (uint32_t i = 0; i < chain->wanted; i++) {
-        due_ns = earlier(due_ns, tri_link_deadline_ns(&chain->links[i]));
+        due_ns = earlier(due_ns, tri_link_deadline_ns(&chain->links[i], chain->desk));
     }
     if (chain->options.has_admin) {
         due_ns = earlier(due_ns, tri_admin_deadline_ns(&chain->admin));
@@ -284,6 +362,8 @@ static int chain_turn(struct chain *chain)
 
         if (tag == TAG_SIGNAL) {
             chain->is_stopping = true;
+        } else if (tag == TAG_STORE) {
+            continue; /* the store's turn takes what has arrived */
         } else if (tag >= TAG_ADMIN) {
             tri_admin_event(&chain->admin, tag - TAG_ADMIN, now_ns);
         } else {
@@ -295,11 +375,25 @@ static int chain_turn(struct chain *chain)
     for (uint32_t i = 0; i < chain->wanted; i++) {
         tri_link_tick(&chain->links[i], chain->desk, now_ns, wall_ms);
     }
-    if (chain->options.has_admin) {
-        tri_admin_tick(&chain->admin, now_ns);
-    }
     chain_tick(chain, now_ns, wall_ms);
     return chain_settle(chain, now_ns, wall_ms);
+}
+
+/* What was decided becomes durable and leaves. */
+static int chain_end(struct chain *chain)
+{
+    char why[TRI_STORE_WHY_BYTES];
+    int failed = tri_store_end(&chain->store, why);
+
+    if (failed != 0) {
+        TRI_LOG(TRI_LOG_ERROR, "journal", "chain=%s why=\"%s\"", chain->options.chain, why);
+        return failed;
+    }
+    for (uint32_t i = 0; i < chain->options.connections; i++) {
+        tri_link_flush(&chain->links[i], tri_desk_noted_lsn(chain->desk),
+                       tri_desk_durable_lsn(chain->desk), tri_clock_now_ns());
+    }
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -315,6 +409,9 @@ int main(int argc, char **argv)
     chain_start(&chain, name);
     while (!chain.is_stopping && failed == 0) {
         failed = chain_turn(&chain);
+    }
+    if (failed == 0) {
+        failed = chain_end(&chain);
     }
     TRI_LOG(TRI_LOG_INFO, "stopped", "chain=%s failed=%d", chain.options.chain, failed);
     tri_admin_close(&chain.admin);

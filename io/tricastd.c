@@ -57,6 +57,7 @@ struct daemon {
     bool has_listen;
     char address[DAEMON_ADDRESS_BYTES];
     uint16_t port;
+    char files[64]; /* how many may be needed, of how many that may be open */
     struct tri_config config;
     struct tri_state state;
     struct tri_house house;
@@ -155,6 +156,14 @@ static struct tri_net_options daemon_net_options(const struct tri_config *config
         .send_bytes = send_bytes < least ? least : send_bytes,
         .handshake_ms = (uint32_t)config->file->limits.handshake_ms,
         .peer_timeout_ms = (uint32_t)config->file->limits.peer_timeout_ms,
+        .handshakes_max = (uint32_t)(capacities->handshakes < capacities->recv_buffers / 2
+                                         ? capacities->handshakes
+                                         : capacities->recv_buffers / 2),
+        .accepts_per_s = (uint32_t)config->file->limits.accepts_per_s,
+        .accounts = config->identity_count,
+        .account_share_permille = (uint32_t)config->file->peer_share_permille,
+        .charges_per_s = (uint32_t)config->file->limits.fruitless_per_s,
+        .turn_frames_max = (uint32_t)config->file->limits.turn_frames,
     };
 }
 
@@ -202,6 +211,37 @@ static uint64_t daemon_rate(const struct tri_config *config, uint64_t *window_ms
     return (uint64_t)config->engine.dedup_entries_max * 1000 / *window_ms;
 }
 
+/* Every connection is a file.  Raises the limit as far as it may be raised; false after a message
+ * if that is not enough. */
+static bool daemon_raise_files(struct daemon *daemon)
+{
+    const struct tri_house *house = &daemon->house;
+    uint64_t wanted = (uint64_t)house->shards * house->net.connections_max + DAEMON_FILES_SPARE;
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_max == RLIM_INFINITY) {
+        (void)snprintf(daemon->files, sizeof(daemon->files), "%llu", (unsigned long long)wanted);
+    } else {
+        (void)snprintf(daemon->files, sizeof(daemon->files), "%llu of %llu",
+                       (unsigned long long)wanted, (unsigned long long)limit.rlim_max);
+    }
+    if (limit.rlim_cur < wanted) {
+        (void)fprintf(
+            stderr,
+            "tricastd: only %llu files may be open, capacities.connections needs %llu; raise "
+            "`ulimit -n` or LimitNOFILE=, or lower capacities.connections\n",
+            (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+        return false;
+    }
+    return true;
+}
+
 static int daemon_check(struct daemon *daemon)
 {
     struct tri_shard_set_options options;
@@ -218,6 +258,9 @@ static int daemon_check(struct daemon *daemon)
         return TRI_FLAGS_EXIT;
     }
     daemon_house(daemon, 1);
+    if (!daemon_raise_files(daemon)) {
+        return TRI_FLAGS_EXIT;
+    }
     bytes = tri_shard_set_footprint(&options) + config->shards * tri_server_bytes(&daemon->house);
     (void)printf("%s: OK\n", daemon->config_path);
     (void)printf("  listen     %s:%u\n", daemon->address, daemon->port);
@@ -228,36 +271,19 @@ static int daemon_check(struct daemon *daemon)
                  config->engine.map_version);
     (void)printf("  memory     at most %llu MiB, touched as it is needed\n",
                  (unsigned long long)((bytes + (1 << 20) - 1) >> 20));
+    (void)printf("  files      %s\n", daemon->files);
     (void)printf("  rate       at most %llu messages/s for long: %u remembered messages / %llu s "
                  "window (R06)\n",
                  (unsigned long long)rate, config->engine.dedup_entries_max,
                  (unsigned long long)(window_ms / 1000));
-    (void)printf("  journal    none: a crash forgets open messages\n");
+    if (config->is_journal_kept) {
+        (void)printf("  journal    %s/journal, segments of %lld MiB a shard\n",
+                     config->file->data_dir,
+                     (long long)(config->file->capacities.segment_bytes >> 20));
+    } else {
+        (void)printf("  journal    none: a crash forgets open messages\n");
+    }
     return 0;
-}
-
-/* Every connection is a file. */
-static bool daemon_raise_files(const struct tri_house *house)
-{
-    struct rlimit limit;
-    uint64_t wanted = (uint64_t)house->shards * house->net.connections_max + DAEMON_FILES_SPARE;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        return true;
-    }
-    if (limit.rlim_cur < wanted) {
-        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    if (limit.rlim_cur < wanted) {
-        (void)fprintf(
-            stderr,
-            "tricastd: only %llu files may be open, capacities.connections needs %llu; raise "
-            "`ulimit -n` or LimitNOFILE=, or lower capacities.connections\n",
-            (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
-        return false;
-    }
-    return true;
 }
 
 static bool daemon_signals(struct tri_house *house)
@@ -296,10 +322,11 @@ static bool daemon_open_servers(struct daemon *daemon)
 {
     struct tri_house *house = &daemon->house;
     const char *advice = "";
+    char trouble[TRI_JOURNAL_TROUBLE_BYTES];
     int failed = tri_net_probe(daemon->address, daemon->port);
 
     for (uint32_t shard = 0; failed == 0 && shard < house->shards; shard++) {
-        failed = tri_server_open(house, shard, &advice);
+        failed = tri_server_open(house, shard, &advice, trouble);
         if (failed != 0) {
             (void)fprintf(stderr, "tricastd: %s (%s)\n", advice, strerror(-failed));
             return false;
@@ -369,6 +396,43 @@ static bool daemon_run(struct tri_house *house)
     return is_good && atomic_load_explicit(&house->failed, memory_order_relaxed) == 0;
 }
 
+/* D06: what was open comes back before anybody can connect. */
+static bool daemon_recover(struct daemon *daemon, const struct tri_shard_set_options *options)
+{
+    const struct tri_config *config = &daemon->config;
+    const struct tri_config_capacities *capacities = &config->file->capacities;
+    char path[DAEMON_PATH_BYTES];
+    char trouble[TRI_JOURNAL_TROUBLE_BYTES];
+    struct tri_recovery recovery;
+    struct tri_keeper_options keeper = {
+        .path = path,
+        .secret = options->hash_secret,
+        .epoch = options->engine.epoch,
+        .shards = options->shards,
+        .chains = options->engine.chains,
+        .chain_count = options->engine.chain_count,
+        .segment_bytes = (uint64_t)capacities->segment_bytes,
+        .checkpoint_bytes = (uint64_t)capacities->checkpoint_bytes,
+    };
+
+    if (!config->is_journal_kept) {
+        return true;
+    }
+    (void)snprintf(path, sizeof(path), "%s/journal", config->file->data_dir);
+    if (tri_keeper_open(&daemon->house.keeper, &keeper, daemon->house.set, &recovery, trouble) !=
+        0) {
+        (void)fprintf(stderr, "tricastd: %s\n", trouble);
+        return false;
+    }
+    TRI_LOG(TRI_LOG_INFO, "recovered",
+            "streams=%u torn=%u records=%llu skipped=%llu bytes=%llu open=%u ms=%llu mode=%s",
+            recovery.streams, recovery.streams_torn, (unsigned long long)recovery.records,
+            (unsigned long long)recovery.skipped, (unsigned long long)recovery.bytes,
+            recovery.open_messages, (unsigned long long)recovery.elapsed_ms,
+            tri_keeper_mode(daemon->house.keeper));
+    return true;
+}
+
 static bool daemon_start(struct daemon *daemon)
 {
     struct tri_shard_set_options options;
@@ -381,7 +445,7 @@ static bool daemon_start(struct daemon *daemon)
         return false;
     }
     daemon_house(daemon, options.engine.epoch);
-    if (!daemon_raise_files(house) || !daemon_signals(house)) {
+    if (!daemon_raise_files(daemon) || !daemon_signals(house)) {
         return false;
     }
     daemon->set_bytes = tri_shard_set_footprint(&options);
@@ -397,15 +461,17 @@ static bool daemon_start(struct daemon *daemon)
         return false;
     }
     house->set = tri_shard_set_init(daemon->set_memory, &options);
-    if (!daemon_open_servers(daemon) || !daemon_write_port(daemon)) {
+    if (!daemon_recover(daemon, &options) || !daemon_open_servers(daemon) ||
+        !daemon_write_port(daemon)) {
         return false;
     }
-    (void)printf(
-        "tricastd " TRI_PROGRAM_VERSION
-        " listens on %s:%u: shards %u, epoch %u, journal none, at most %llu messages/s for "
-        "long (%u / %llu s)\n",
-        daemon->address, daemon->port, house->shards, house->epoch, (unsigned long long)rate,
-        daemon->config.engine.dedup_entries_max, (unsigned long long)(window_ms / 1000));
+    (void)printf("tricastd " TRI_PROGRAM_VERSION
+                 " listens on %s:%u: shards %u, epoch %u, journal %s, files %s, at most %llu "
+                 "messages/s for long (%u / %llu s)\n",
+                 daemon->address, daemon->port, house->shards, house->epoch,
+                 house->keeper == NULL ? "none" : tri_keeper_mode(house->keeper), daemon->files,
+                 (unsigned long long)rate, daemon->config.engine.dedup_entries_max,
+                 (unsigned long long)(window_ms / 1000));
     (void)fflush(stdout);
     return true;
 }
@@ -415,6 +481,7 @@ static void daemon_end(struct daemon *daemon)
     for (uint32_t shard = 0; shard < TRI_SHARDS_MAX; shard++) {
         tri_server_close(daemon->house.servers[shard]);
     }
+    tri_keeper_close(daemon->house.keeper);
     if (daemon->house.signals > 0) {
         (void)close(daemon->house.signals);
     }

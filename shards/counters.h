@@ -35,6 +35,8 @@ void tri_counters_init(struct tri_published_counters *published);
 void tri_counters_publish(struct tri_published_counters *published,
                           const struct tri_engine_counters *engine,
                           const struct tri_shard_counters *shard);
+/* tri_counters_open_messages reads the gauge.  Any thread. */
+uint64_t tri_counters_open_messages(const struct tri_published_counters *published);
 /* tri_counters_get fills *view with counter `index`; false if there is none.  Any thread. */
 bool tri_counters_get(const struct tri_published_counters *published, uint32_t index,
                       struct tri_counter_view *view);

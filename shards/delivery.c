@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "shards/handle.h"
+
 static_assert(sizeof(struct tri_delivery_head) +
                       TRI_TARGETS_MAX * sizeof(struct tri_delivery_target) + TRI_FRAME_BYTES_MAX +
                       TRI_FRAME_HEADER_BYTES <=
@@ -117,6 +119,9 @@ static void delivery_expand(struct tri_shard *shard, const struct tri_delivery_h
     assert(head->target_count <= TRI_TARGETS_MAX);
     for (uint32_t i = 0; i < head->target_count; i++) {
         delivery_send(shard, head, &targets[i], before, after);
+        if (head->is_fruitless != 0 && shard->ops->fruitless != NULL) {
+            shard->ops->fruitless(shard->ops_context, targets[i].port);
+        }
         if (head->close_code != TRI_ERROR_NONE) {
             shard->ops->close(shard->ops_context, targets[i].port,
                               (enum tri_error)head->close_code);
@@ -193,6 +198,9 @@ void tri_delivery_take(struct tri_shard *shard, uint32_t from, const void *recor
         assert(bytes == 8 + TRI_WATCHERS_MAX * sizeof(tri_port));
         tri_seats_watchers(shard, from, (const void *)body);
         break;
+    case TRI_RECORD_NEWS:
+        tri_handles_release(shard, record, bytes);
+        break;
     default:
         assert(kind == TRI_RECORD_FRAME); /* nobody sends anything else */
         break;
@@ -228,6 +236,7 @@ void tri_delivery_error(struct tri_shard *shard, tri_port port, struct tri_text 
     bytes = tri_wire_encode(&shard->encoded, shard->scratch, TRI_SCRATCH_BYTES);
     assert(bytes > 0);
     tri_delivery_frame(&delivery, port, shard->scratch, bytes);
+    delivery.head.is_fruitless = 1;
     delivery.head.close_code = closes ? (uint32_t)code : TRI_ERROR_NONE;
     is_posted = tri_delivery_post(shard, TRI_PORT_SHARD(port), 0, &delivery);
     assert(is_posted);

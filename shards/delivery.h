@@ -27,6 +27,7 @@ enum tri_record_kind {
     TRI_RECORD_VERDICT,   /* struct tri_verdict */
     TRI_RECORD_ROUTE,     /* struct tri_route_news */
     TRI_RECORD_WATCHERS,  /* the ports of one shard's watchers */
+    TRI_RECORD_NEWS,      /* for a handle, held by its own shard (shards/handle_shard.c) */
 };
 
 enum tri_field {
@@ -44,7 +45,8 @@ struct tri_delivery_target {
 
 struct tri_delivery_head {
     uint32_t kind; /* TRI_RECORD_FRAME */
-    uint32_t field;
+    uint16_t field;
+    uint16_t is_fruitless; /* it answers a frame that began nothing */
     uint32_t target_count; /* 1..TRI_TARGETS_MAX */
     uint32_t before_bytes;
     uint32_t after_bytes;

@@ -15,6 +15,8 @@
 
 #include "shards/delivery.h"
 #include "shards/frames.h"
+#include "shards/handle.h"
+#include "shards/local.h"
 #include "shards/state.h"
 
 /* The ports that a SEND effect still has to reach, in the order of its targets. */
@@ -109,6 +111,10 @@ static bool effects_send(struct tri_shard *shard, const struct tri_effect *effec
     struct tri_template template;
     struct send_list list;
 
+    if (shard->local != NULL) {
+        tri_local_send(shard, effect);
+        return true;
+    }
     effects_send_list(shard, effect, &list);
     if (list.count == 0) {
         return true;
@@ -122,16 +128,27 @@ static bool effects_send(struct tri_shard *shard, const struct tri_effect *effec
     return true;
 }
 
+/* A submit that was refused, or that repeats one. */
+static bool effects_is_fruitless(const struct tri_effect *effect)
+{
+    return effect->notify.kind == TRI_NOTIFY_ACK &&
+           (effect->notify.is_duplicate || effect->round.canonical.at == NULL);
+}
+
 static bool effects_notify(struct tri_shard *shard, const struct tri_effect *effect)
 {
     struct tri_delivery delivery;
     uint32_t to = TRI_PORT_SHARD(effect->notify.client);
     uint32_t bytes = 0;
 
+    if (tri_handle_is_client(effect->notify.client)) {
+        return tri_handles_notify(shard, effect);
+    }
     tri_frames_notify(effect, shard->chains, shard->wall_ms, &shard->encoded);
     bytes = tri_wire_encode(&shard->encoded, shard->scratch, TRI_SCRATCH_BYTES);
     assert(bytes > 0);
     tri_delivery_frame(&delivery, effect->notify.client, shard->scratch, bytes);
+    delivery.head.is_fruitless = effects_is_fruitless(effect) ? 1 : 0;
     return tri_delivery_post(shard, to, effect->after_lsn, &delivery);
 }
 
@@ -204,6 +221,9 @@ static bool effects_carry_one(struct tri_shard *shard, const struct tri_effect *
  * has to wait: it answers the port that the event came from, and room for that was made sure of. */
 static bool effects_may_wait(const struct tri_effect *effect)
 {
+    if (effect->type == TRI_EFFECT_NOTIFY && tri_handle_is_client(effect->notify.client)) {
+        return true; /* a handle is not told the id */
+    }
     return effect->type == TRI_EFFECT_APPEND || effect->round.canonical.at != NULL;
 }
 

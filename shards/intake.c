@@ -22,7 +22,7 @@ struct forward {
     struct tri_key key;
     uint32_t body_bytes;
     uint16_t role;
-    uint16_t chain;
+    uint16_t who; /* the peer's chain or submitter */
 };
 
 static_assert(sizeof(struct forward) + TRI_FRAME_BYTES_MAX <= TRI_MESH_RECORD_BYTES_MAX,
@@ -174,18 +174,20 @@ static void intake_status(struct tri_shard *shard, tri_port port, struct tri_key
     bytes = tri_wire_encode(&shard->encoded, shard->scratch, TRI_SCRATCH_BYTES);
     assert(bytes > 0);
     tri_delivery_frame(&delivery, port, shard->scratch, bytes);
+    delivery.head.is_fruitless = 1;
     is_posted = tri_delivery_post(shard, TRI_PORT_SHARD(port), 0, &delivery);
     assert(is_posted);
 }
 
-static void intake_submit(struct tri_shard *shard, tri_port port, struct tri_key key,
-                          struct tri_event *event)
+static void intake_submit(struct tri_shard *shard, tri_port port, const struct tri_peer *peer,
+                          struct tri_key key, struct tri_event *event)
 {
     event->type = TRI_EVENT_SUBMIT;
     event->submit.key = key;
     event->submit.hash = tri_digest_content(shard->decoded.submit.canonical);
     event->submit.message = &shard->decoded.submit;
     event->submit.client = port;
+    event->submit.submitter = peer->submitter;
 }
 
 /* Gives one frame, of this shard's own port or forwarded, to the engine; the shard is ready.  The
@@ -214,7 +216,7 @@ static enum tri_result intake_take(struct tri_shard *shard, tri_port port,
         return TRI_OK;
     }
     if (frame->type == TRI_FRAME_SUBMIT) {
-        intake_submit(shard, port, key, &event);
+        intake_submit(shard, port, peer, key, &event);
     } else if (!intake_answer(shard, peer, key, &event, fault)) {
         return intake_refuse(shard, port, intake_answer_id(frame), fault);
     }
@@ -237,11 +239,16 @@ enum tri_role tri_intake_role(const void *record)
 void tri_intake_forwarded(struct tri_shard *shard, const void *record, uint32_t bytes)
 {
     const struct forward *head = record;
-    struct tri_peer peer = {.role = (enum tri_role)head->role, .chain = head->chain};
+    struct tri_peer peer = {.role = (enum tri_role)head->role};
     struct tri_wire_fault fault;
 
     assert(bytes == sizeof(*head) + head->body_bytes);
     assert(tri_route_shard(shard->route, head->key) == shard->index);
+    if (peer.role == TRI_ROLE_CHAIN) {
+        peer.chain = head->who;
+    } else {
+        peer.submitter = head->who;
+    }
     (void)intake_take(
         shard, head->port, &peer, head->key,
         (struct tri_bytes){.at = (const uint8_t *)(head + 1), .bytes = head->body_bytes}, &fault);
@@ -263,10 +270,11 @@ static enum tri_result intake_forward(struct tri_shard *shard, uint32_t owner, t
                              .key = key,
                              .body_bytes = body.bytes,
                              .role = (uint16_t)peer->role,
-                             .chain = peer->chain};
+                             .who = peer->role == TRI_ROLE_CHAIN ? peer->chain : peer->submitter};
     memcpy(head + 1, body.at, body.bytes);
     tri_mesh_commit(shard->mesh, shard->index, owner, TRI_LANE_STEP, bytes);
     shard->counters.frames_forwarded++;
+    shard->counters.answers_forwarded += peer->role == TRI_ROLE_CHAIN ? 1 : 0;
     return TRI_OK;
 }
 

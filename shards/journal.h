@@ -22,6 +22,9 @@ struct tri_journal_ops {
     uint64_t (*durable)(void *context);
     /* failed returns the first LSN that will never be known to be durable (D07), 0 = none. */
     uint64_t (*failed)(void *context);
+    /* begin_checkpoint says whether a checkpoint has to begin now, with the next record; the shard
+     * then steps the engine until it is complete.  NULL: never. */
+    bool (*begin_checkpoint)(void *context);
 };
 
 /*

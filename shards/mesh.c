@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A record in a block: u32 size, u32 zero, the bytes, padding to 8.
- *
  * Sleeping is the old puzzle of two flags.  The sleeper raises its flag and
  * then looks at its rings; the producer pushes and then looks at the flag.
  * With a store-load fence between the two steps on both sides, at least one
@@ -14,74 +12,23 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "shards/ring.h"
-
-#define RECORD_HEAD_BYTES  8U
-#define RECORD_ALIGN       8U
-#define BLOCK_BYTES        90112U
-#define RING_SLOTS_PER_MAX 128U
-
-struct block {
-    uint32_t used_bytes;
-    uint32_t pad;
-    uint8_t bytes[BLOCK_BYTES - 8];
-};
-
-static_assert(sizeof(struct block) == BLOCK_BYTES, "no hidden padding");
-static_assert(BLOCK_BYTES % TRI_CACHE_LINE == 0, "blocks of two lanes never share a cache line");
-static_assert(TRI_MESH_RECORD_BYTES_MAX % RECORD_ALIGN == 0,
-              "the largest record is a whole number");
-static_assert(TRI_MESH_RECORD_BYTES_MAX + RECORD_HEAD_BYTES <= BLOCK_BYTES - 8,
-              "the largest record fits into an empty block");
-static_assert(RING_SLOTS_PER_MAX > TRI_MESH_BLOCKS_MAX, "a ring holds all blocks of its lane");
-
-TRI_RING_TYPED(block_ring, struct block);
-
-struct lane {
-    struct block_ring filled; /* producer to consumer */
-    struct block_ring empty;  /* consumer to producer: the credit */
-    /* The producer's own. */
-    alignas(TRI_CACHE_LINE) struct block *open;
-    bool is_starved; /* the last reserve gave NULL */
-    /* The consumer's own. */
-    alignas(TRI_CACHE_LINE) struct block *reading;
-    uint32_t read_bytes;
-};
-
 struct member {
     alignas(TRI_CACHE_LINE) atomic_bool is_sleeping;
     _Atomic uint64_t wants; /* while it sleeps: the shards whose empty blocks it waits for */
     /* The shard's own. */
     alignas(TRI_CACHE_LINE) uint64_t filled_for; /* shards that got records since the last look */
     uint64_t emptied_for;                        /* shards that got their blocks back since then */
-    uint64_t blocks_sent;
 };
 
 struct tri_mesh {
     uint32_t shards;
-    struct lane *lanes;
+    struct tri_pipe *lanes;
     struct member members[TRI_SHARDS_MAX];
 };
-
-static uint32_t mesh_slots(uint32_t blocks)
-{
-    uint32_t slots = 2;
-
-    while (slots < blocks + 1) {
-        slots *= 2;
-    }
-    assert(slots <= RING_SLOTS_PER_MAX);
-    return slots;
-}
 
 static size_t mesh_round_up(size_t bytes)
 {
     return (bytes + TRI_CACHE_LINE - 1) / TRI_CACHE_LINE * TRI_CACHE_LINE;
-}
-
-static size_t mesh_slot_bytes(uint32_t blocks)
-{
-    return mesh_round_up(mesh_slots(blocks) * sizeof(struct ck_ring_buffer));
 }
 
 static uint32_t mesh_lane_count(uint32_t shards)
@@ -90,8 +37,8 @@ static uint32_t mesh_lane_count(uint32_t shards)
            TRI_LANE_COUNT; /* a shard's lanes to itself stay unused and blockless */
 }
 
-static struct lane *mesh_lane(const struct tri_mesh *mesh, uint32_t from, uint32_t to,
-                              enum tri_lane lane)
+static struct tri_pipe *mesh_lane(const struct tri_mesh *mesh, uint32_t from, uint32_t to,
+                                  enum tri_lane lane)
 {
     assert(from < mesh->shards);
     assert(to < mesh->shards);
@@ -105,32 +52,8 @@ size_t tri_mesh_footprint(uint32_t shards, uint32_t blocks)
 
     assert(shards >= 1);
     assert(shards <= TRI_SHARDS_MAX);
-    assert(blocks >= 1);
-    assert(blocks <= TRI_MESH_BLOCKS_MAX);
-    return mesh_round_up(sizeof(struct tri_mesh)) + mesh_lane_count(shards) * sizeof(struct lane) +
-           pairs * (2 * mesh_slot_bytes(blocks) + blocks * sizeof(struct block));
-}
-
-/* Formats one lane at `at` and returns the end of its memory. */
-static uint8_t *mesh_lane_init(struct lane *lane, uint8_t *at, uint32_t blocks, unsigned int start)
-{
-    uint32_t slots = mesh_slots(blocks);
-
-    block_ring_init(&lane->filled, (void *)at, slots, start);
-    at += mesh_slot_bytes(blocks);
-    block_ring_init(&lane->empty, (void *)at, slots, start);
-    at += mesh_slot_bytes(blocks);
-    for (uint32_t i = 0; i < blocks; i++) {
-        struct block *block = (void *)at;
-        bool is_pushed = false;
-
-        block->used_bytes = 0;
-        block->pad = 0;
-        is_pushed = block_ring_push(&lane->empty, block);
-        assert(is_pushed);
-        at += sizeof(*block);
-    }
-    return at;
+    return mesh_round_up(sizeof(struct tri_mesh)) +
+           mesh_lane_count(shards) * sizeof(struct tri_pipe) + pairs * tri_pipe_footprint(blocks);
 }
 
 struct tri_mesh *tri_mesh_init(void *memory, uint32_t shards, uint32_t blocks, unsigned int start)
@@ -143,127 +66,54 @@ struct tri_mesh *tri_mesh_init(void *memory, uint32_t shards, uint32_t blocks, u
     mesh->shards = shards;
     at += mesh_round_up(sizeof(*mesh));
     mesh->lanes = (void *)at;
-    memset(mesh->lanes, 0, mesh_lane_count(shards) * sizeof(struct lane));
-    at += mesh_lane_count(shards) * sizeof(struct lane);
+    memset(mesh->lanes, 0, mesh_lane_count(shards) * sizeof(struct tri_pipe));
+    at += mesh_lane_count(shards) * sizeof(struct tri_pipe);
     for (uint32_t i = 0; i < shards; i++) {
         atomic_init(&mesh->members[i].is_sleeping, false);
         atomic_init(&mesh->members[i].wants, 0);
         for (uint32_t j = 0; j < shards; j++) {
-            if (i == j) {
-                continue;
+            for (uint32_t k = 0; i != j && k < TRI_LANE_COUNT; k++) {
+                tri_pipe_init(mesh_lane(mesh, i, j, (enum tri_lane)k), at, blocks, start);
+                at += tri_pipe_footprint(blocks);
             }
-            at = mesh_lane_init(mesh_lane(mesh, i, j, TRI_LANE_DELIVER), at, blocks, start);
-            at = mesh_lane_init(mesh_lane(mesh, i, j, TRI_LANE_STEP), at, blocks, start);
         }
     }
     assert(at == (uint8_t *)memory + tri_mesh_footprint(shards, blocks));
     return mesh;
 }
 
-/* Sends the open block of a lane. */
-static void mesh_send(struct tri_mesh *mesh, struct lane *lane, uint32_t from, uint32_t to)
-{
-    bool is_pushed = false;
-
-    assert(lane->open->used_bytes > 0);
-    is_pushed = block_ring_push(&lane->filled, lane->open);
-    assert(is_pushed); /* the ring holds all blocks of its lane */
-    lane->open = NULL;
-    mesh->members[from].filled_for |= UINT64_C(1) << to;
-    mesh->members[from].blocks_sent++;
-}
-
-static uint32_t mesh_record_bytes(uint32_t bytes)
-{
-    return RECORD_HEAD_BYTES + (bytes + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
-}
-
-void *tri_mesh_reserve(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri_lane lane_name,
+void *tri_mesh_reserve(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri_lane lane,
                        uint32_t bytes)
 {
-    struct lane *lane = mesh_lane(mesh, from, to, lane_name);
-
-    assert(bytes >= 1);
-    assert(bytes <= TRI_MESH_RECORD_BYTES_MAX);
-    if (lane->open != NULL &&
-        lane->open->used_bytes + mesh_record_bytes(bytes) > sizeof(lane->open->bytes)) {
-        mesh_send(mesh, lane, from, to);
-    }
-    if (lane->open == NULL) {
-        lane->open = block_ring_pop(&lane->empty);
-        if (lane->open == NULL) {
-            lane->is_starved = true;
-            return NULL;
-        }
-        assert(lane->open->used_bytes == 0);
-    }
-    lane->is_starved = false;
-    return lane->open->bytes + lane->open->used_bytes + RECORD_HEAD_BYTES;
+    return tri_pipe_reserve(mesh_lane(mesh, from, to, lane), bytes);
 }
 
-void tri_mesh_commit(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri_lane lane_name,
+void tri_mesh_commit(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri_lane lane,
                      uint32_t bytes)
 {
-    struct lane *lane = mesh_lane(mesh, from, to, lane_name);
-    uint32_t head[2] = {bytes, 0};
-
-    assert(lane->open != NULL);
-    assert(bytes >= 1);
-    assert(lane->open->used_bytes + mesh_record_bytes(bytes) <= sizeof(lane->open->bytes));
-    memcpy(lane->open->bytes + lane->open->used_bytes, head, sizeof(head));
-    lane->open->used_bytes += mesh_record_bytes(bytes);
-    if (lane->open->used_bytes >= TRI_MESH_BLOCK_FULL_BYTES) {
-        mesh_send(mesh, lane, from, to);
-    }
+    (void)tri_pipe_commit(mesh_lane(mesh, from, to, lane), bytes);
 }
 
 void tri_mesh_publish(struct tri_mesh *mesh, uint32_t from)
 {
     for (uint32_t to = 0; to < mesh->shards; to++) {
         for (uint32_t i = 0; to != from && i < TRI_LANE_COUNT; i++) {
-            struct lane *lane = mesh_lane(mesh, from, to, (enum tri_lane)i);
-
-            if (lane->open != NULL && lane->open->used_bytes > 0) {
-                mesh_send(mesh, lane, from, to);
+            if (tri_pipe_publish(mesh_lane(mesh, from, to, (enum tri_lane)i))) {
+                mesh->members[from].filled_for |= UINT64_C(1) << to;
             }
         }
     }
 }
 
-const void *tri_mesh_peek(struct tri_mesh *mesh, uint32_t to, uint32_t from,
-                          enum tri_lane lane_name, uint32_t *bytes)
+const void *tri_mesh_peek(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_lane lane,
+                          uint32_t *bytes)
 {
-    struct lane *lane = mesh_lane(mesh, from, to, lane_name);
-
-    if (lane->reading == NULL) {
-        lane->reading = block_ring_pop(&lane->filled);
-        lane->read_bytes = 0;
-        if (lane->reading == NULL) {
-            return NULL;
-        }
-    }
-    assert(lane->read_bytes + RECORD_HEAD_BYTES <= lane->reading->used_bytes);
-    memcpy(bytes, lane->reading->bytes + lane->read_bytes, sizeof(*bytes));
-    assert(*bytes >= 1);
-    assert(lane->read_bytes + mesh_record_bytes(*bytes) <= lane->reading->used_bytes);
-    return lane->reading->bytes + lane->read_bytes + RECORD_HEAD_BYTES;
+    return tri_pipe_peek(mesh_lane(mesh, from, to, lane), bytes);
 }
 
-void tri_mesh_pop(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_lane lane_name)
+void tri_mesh_pop(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_lane lane)
 {
-    struct lane *lane = mesh_lane(mesh, from, to, lane_name);
-    uint32_t bytes = 0;
-
-    assert(lane->reading != NULL);
-    memcpy(&bytes, lane->reading->bytes + lane->read_bytes, sizeof(bytes));
-    lane->read_bytes += mesh_record_bytes(bytes);
-    if (lane->read_bytes == lane->reading->used_bytes) {
-        bool is_pushed = false;
-
-        lane->reading->used_bytes = 0;
-        is_pushed = block_ring_push(&lane->empty, lane->reading);
-        assert(is_pushed); /* the ring holds all blocks of its lane */
-        lane->reading = NULL;
+    if (tri_pipe_pop(mesh_lane(mesh, from, to, lane))) {
         mesh->members[to].emptied_for |= UINT64_C(1) << from;
     }
 }
@@ -273,10 +123,9 @@ static bool mesh_has_records(const struct tri_mesh *mesh, uint32_t shard, bool t
 {
     for (uint32_t from = 0; from < mesh->shards; from++) {
         for (uint32_t i = 0; from != shard && i < TRI_LANE_COUNT; i++) {
-            const struct lane *lane = mesh_lane(mesh, from, shard, (enum tri_lane)i);
-            bool is_taken = i != TRI_LANE_STEP || takes_steps;
+            const struct tri_pipe *lane = mesh_lane(mesh, from, shard, (enum tri_lane)i);
 
-            if (is_taken && (lane->reading != NULL || !block_ring_is_empty(&lane->filled))) {
+            if ((i != TRI_LANE_STEP || takes_steps) && !tri_pipe_is_empty(lane)) {
                 return true;
             }
         }
@@ -292,15 +141,9 @@ static uint64_t mesh_starved(struct tri_mesh *mesh, uint32_t shard, bool at_home
 
     for (uint32_t to = 0; to < mesh->shards; to++) {
         for (uint32_t i = 0; to != shard && i < TRI_LANE_COUNT; i++) {
-            struct lane *lane = mesh_lane(mesh, shard, to, (enum tri_lane)i);
+            struct tri_pipe *lane = mesh_lane(mesh, shard, to, (enum tri_lane)i);
 
-            if (!lane->is_starved) {
-                continue;
-            }
-            if (!at_home) {
-                mask |= UINT64_C(1) << to;
-            } else if (!block_ring_is_empty(&lane->empty)) {
-                lane->is_starved = false; /* told once: who still wants the room asks again */
+            if (at_home ? tri_pipe_is_fed(lane) : tri_pipe_is_starved(lane)) {
                 mask |= UINT64_C(1) << to;
             }
         }
@@ -366,7 +209,24 @@ uint64_t tri_mesh_sleepers(struct tri_mesh *mesh, uint32_t shard)
     return sleepers;
 }
 
+bool tri_mesh_rouse(struct tri_mesh *mesh, uint32_t shard)
+{
+    struct member *member = &mesh->members[shard];
+
+    assert(shard < mesh->shards);
+    /* pairs with the release store in tri_mesh_sleep */
+    return atomic_load_explicit(&member->is_sleeping, memory_order_acquire) &&
+           atomic_exchange_explicit(&member->is_sleeping, false, memory_order_relaxed);
+}
+
 uint64_t tri_mesh_blocks_sent(const struct tri_mesh *mesh, uint32_t shard)
 {
-    return mesh->members[shard].blocks_sent;
+    uint64_t sent = 0;
+
+    for (uint32_t to = 0; to < mesh->shards; to++) {
+        for (uint32_t i = 0; to != shard && i < TRI_LANE_COUNT; i++) {
+            sent += mesh_lane(mesh, shard, to, (enum tri_lane)i)->blocks_sent;
+        }
+    }
+    return sent;
 }

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mesh: records between shards, over one pair of SPSC rings per ordered pair
+ * Mesh: records between shards, over one pipe (shards/pipe.h) per ordered pair
  * of shards and lane.
- *
- * Records of any size up to TRI_MESH_RECORD_BYTES_MAX are packed into blocks.
- * The blocks of a lane are made once; a full one travels to the consumer
- * through one ring and comes back empty through the other.  The blocks at
- * home are the producer's credit: without one tri_mesh_reserve() gives NULL
- * and nothing is ever dropped, overwritten or waited for.
  *
  * There are two lanes because there are two kinds of record:
  *
@@ -29,7 +23,7 @@
 #ifndef TRI_SHARDS_MESH_H
 #define TRI_SHARDS_MESH_H
 
-#include "engine/limits.h"
+#include "shards/pipe.h"
 
 enum tri_lane {
     TRI_LANE_DELIVER = 0,
@@ -37,11 +31,9 @@ enum tri_lane {
     TRI_LANE_COUNT = 2,
 };
 
-/* A frame at its maximum with the list of its targets, or with its key. */
-#define TRI_MESH_RECORD_BYTES_MAX 90048U
-/* A block this full travels at once, so that the consumer works while the producer goes on. */
-#define TRI_MESH_BLOCK_FULL_BYTES 16384U
-#define TRI_MESH_BLOCKS_MAX       64U
+#define TRI_MESH_RECORD_BYTES_MAX TRI_PIPE_RECORD_BYTES_MAX
+#define TRI_MESH_BLOCK_FULL_BYTES TRI_PIPE_BLOCK_FULL_BYTES
+#define TRI_MESH_BLOCKS_MAX       TRI_PIPE_BLOCKS_MAX
 
 struct tri_mesh;
 
@@ -96,6 +88,11 @@ void tri_mesh_awake(struct tri_mesh *mesh, uint32_t shard);
 /* tri_mesh_sleepers returns the shards to wake, one bit each: those that sleep and got something
  * from `shard` since the last call.  After tri_mesh_publish(). */
 uint64_t tri_mesh_sleepers(struct tri_mesh *mesh, uint32_t shard);
+
+/* tri_mesh_rouse takes the announcement of a sleeping shard back on behalf of who will wake it: true
+ * is told to one caller only.  Any thread; the caller's news is published and tri_ring_fence()
+ * called. */
+bool tri_mesh_rouse(struct tri_mesh *mesh, uint32_t shard);
 
 /* Blocks sent by `shard` so far. */
 uint64_t tri_mesh_blocks_sent(const struct tri_mesh *mesh, uint32_t shard);

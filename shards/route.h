@@ -16,12 +16,11 @@
 #include "engine/limits.h"
 #include "tricast.h"
 
-#define TRI_ROUTE_SECRET_BYTES   32U
-#define TRI_ROUTE_EXPANDED_BYTES 192U
-#define TRI_ROUTE_SLOT_BITS      12U
+#define TRI_ROUTE_SECRET_BYTES 32U
+#define TRI_ROUTE_SLOT_BITS    12U
 
 struct tri_route {
-    uint8_t expanded[TRI_ROUTE_EXPANDED_BYTES]; /* what XXH3 reads as its secret */
+    struct tri_seed seed; /* what XXH3 reads as its secret */
     uint8_t shard_of_slot[TRI_SLOT_COUNT];
 };
 

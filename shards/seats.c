@@ -61,6 +61,7 @@ void tri_shard_chain_hello(struct tri_shard *shard, tri_port port, uint16_t chai
 
     assert(TRI_PORT_SHARD(port) == shard->index);
     assert(chain < shard->chain_count);
+    assert(shard->local == NULL);
     if (seat->port != 0 && instance < seat->instance) {
         seats_supersede(shard, port);
         return;

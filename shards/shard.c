@@ -5,7 +5,8 @@
  *   1  what other shards deliver: always taken, needs no room
  *   2  what is left of the last step, and what the journal has made durable
  *   3  news of chains and watchers
- *   4  frames that other shards forwarded: while there is room for their effects
+ *   4  frames that other shards forwarded, and what handles sent: while there is
+ *      room for their effects
  *   5  time
  *   6  durability told to the engine, outboxes published, sleepers woken
  *
@@ -16,12 +17,16 @@
  * submits costs one JOURNAL_DURABLE, not one each.
  */
 #include "shards/delivery.h"
+#include "shards/handle.h"
+#include "shards/local.h"
 #include "shards/state.h"
 
-#define NS_PER_US   1000U
+#define NS_PER_US            1000U
 /* TICK and JOURNAL_DURABLE steps in a row, before others have their turn. */
-#define TICKS_MAX   64U
-#define SETTLES_MAX 1024U
+#define TICKS_MAX            64U
+#define SETTLES_MAX          1024U
+/* Each appends a few records. */
+#define CHECKPOINT_STEPS_MAX 16U
 
 void tri_shard_attach(struct tri_shard *shard, const struct tri_port_ops *ops, void *context)
 {
@@ -40,6 +45,30 @@ void tri_shard_journal(struct tri_shard *shard, const struct tri_journal_ops *op
     assert(shard->durable_lsn == 0);
     shard->journal = ops;
     shard->journal_context = context;
+}
+
+void tri_shard_keep(struct tri_shard *shard, struct tri_log *log)
+{
+    uint32_t slot = 0;
+
+    while (shard->route->shard_of_slot[slot] != shard->index) {
+        slot++;
+    }
+    tri_journal_log_init(&shard->journal_log, log, shard->engine, (uint16_t)slot);
+    tri_shard_journal(shard, &tri_journal_log_ops, &shard->journal_log);
+}
+
+enum tri_result tri_shard_replay(struct tri_shard *shard, const struct tri_replay *replay,
+                                 const char **fault)
+{
+    assert(shard->turn_ns == 0);
+    return tri_engine_replay(shard->engine, replay, fault);
+}
+
+enum tri_result tri_shard_resume(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_ms)
+{
+    tri_shard_time(shard, now_ns, wall_ms);
+    return tri_engine_resume(shard->engine, shard->now_ns, wall_ms);
 }
 
 void tri_shard_time(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_ms)
@@ -70,12 +99,18 @@ bool tri_shard_ready(struct tri_shard *shard, bool answers)
 {
     for (uint32_t i = 0; i < SETTLES_MAX; i++) {
         struct tri_event event;
+        bool is_local_due = false;
 
         if (!shard_settled(shard)) {
             return false;
         }
-        if (!answers || shard->told_lsn == shard->durable_lsn) {
-            return true;
+        is_local_due = shard->local != NULL && tri_local_is_due(shard);
+        if (!(answers || is_local_due) || shard->told_lsn == shard->durable_lsn) {
+            if (!is_local_due) {
+                return true;
+            }
+            tri_local_step(shard);
+            continue;
         }
         assert(shard->told_lsn < shard->durable_lsn);
         event.type = TRI_EVENT_JOURNAL_DURABLE;
@@ -181,6 +216,28 @@ static uint32_t shard_turn_news(struct tri_shard *shard)
     return told;
 }
 
+/* A part of a checkpoint per turn, so that messages hardly notice it. */
+static uint32_t shard_turn_checkpoint(struct tri_shard *shard)
+{
+    uint32_t steps = 0;
+
+    if (!shard->is_checkpointing && shard->journal->begin_checkpoint != NULL &&
+        shard->failed_lsn == 0 && tri_shard_ready(shard, false)) {
+        shard->is_checkpointing = shard->journal->begin_checkpoint(shard->journal_context);
+        shard->counters.checkpoints += shard->is_checkpointing ? 1 : 0;
+    }
+    while (shard->is_checkpointing && steps < CHECKPOINT_STEPS_MAX) {
+        struct tri_event event = {.type = TRI_EVENT_CHECKPOINT};
+
+        if (!shard_tell(shard, &event)) {
+            break;
+        }
+        steps++;
+        shard->is_checkpointing = tri_engine_checkpoint_lsn(shard->engine) != 0;
+    }
+    return steps;
+}
+
 static uint32_t shard_turn_time(struct tri_shard *shard)
 {
     uint32_t ticks = 0;
@@ -200,6 +257,7 @@ static void shard_turn_publish(struct tri_shard *shard)
 {
     uint64_t sleepers = 0;
 
+    tri_handles_publish(shard);
     tri_mesh_publish(shard->mesh, shard->index);
     sleepers = tri_mesh_sleepers(shard->mesh, shard->index);
     for (uint64_t rest = sleepers; rest != 0; rest &= rest - 1) {
@@ -212,7 +270,8 @@ static void shard_turn_publish(struct tri_shard *shard)
 static uint64_t shard_frames(const struct tri_shard *shard)
 {
     return shard->counters.frames + shard->counters.frames_forwarded +
-           shard->counters.frames_refused;
+           shard->counters.frames_refused + shard->counters.orders +
+           shard->counters.answers_at_once;
 }
 
 static void shard_turn_count(struct tri_shard *shard, uint64_t before_ns)
@@ -245,7 +304,9 @@ uint32_t tri_shard_turn(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_
     work += tri_seats_news(shard);
     work += shard_turn_news(shard);
     work += shard_turn_forwarded(shard);
+    work += tri_handles_turn(shard);
     work += shard_turn_time(shard);
+    work += shard_turn_checkpoint(shard);
     (void)tri_shard_ready(shard, true);
     shard_turn_publish(shard);
     /* Frames taken between two turns are work too; being stuck is not, but coming free is. */
@@ -274,7 +335,15 @@ bool tri_shard_sleep(struct tri_shard *shard)
     if (has_news && !shard->is_blocked) {
         return false;
     }
-    return tri_mesh_sleep(shard->mesh, shard->index, !shard->is_blocked);
+    if (!tri_mesh_sleep(shard->mesh, shard->index, !shard->is_blocked)) {
+        return false;
+    }
+    /* Behind the fence of tri_mesh_sleep(), as its look at the rings is. */
+    if (!shard->is_blocked && tri_handles_wait_for(shard)) {
+        tri_mesh_awake(shard->mesh, shard->index);
+        return false;
+    }
+    return true;
 }
 
 void tri_shard_awake(struct tri_shard *shard)
@@ -283,10 +352,15 @@ void tri_shard_awake(struct tri_shard *shard)
     shard->turn_ns = 0; /* the time that it slept is no gap */
 }
 
-void tri_shard_drain(struct tri_shard *shard)
+void tri_shard_set_drain(struct tri_shard_set *set)
 {
     /* Only a hint to stop: nothing else is published by it, so it needs no order. */
-    atomic_store_explicit(&shard->set->is_draining, true, memory_order_relaxed);
+    atomic_store_explicit(&set->is_draining, true, memory_order_relaxed);
+}
+
+void tri_shard_drain(struct tri_shard *shard)
+{
+    tri_shard_set_drain(shard->set);
     for (uint32_t i = 0; i < shard->shards; i++) {
         if (i != shard->index) {
             shard->ops->wake(shard->ops_context, i);

@@ -52,12 +52,16 @@ struct tri_port_ops {
     void (*welcome)(void *context, tri_port port, uint16_t chain);
     /* wake makes another shard's thread take its next turn soon, if it sleeps. */
     void (*wake)(void *context, uint32_t shard);
+    /* fruitless: a frame of the port began nothing: it was refused, a repetition, or a question.
+     * NULL: nobody asks. */
+    void (*fruitless)(void *context, tri_port port);
 };
 
 /* Who sits at a port, proved at HELLO. */
 struct tri_peer {
     enum tri_role role;
-    uint16_t chain; /* role CHAIN: its index in the configuration */
+    uint16_t chain;     /* role CHAIN: its index in the configuration */
+    uint16_t submitter; /* CLIENT, OPERATOR: as in TRI_EVENT_SUBMIT (R08) */
 };
 
 struct tri_shard_set_options {
@@ -67,6 +71,12 @@ struct tri_shard_set_options {
     uint32_t inbox_drain_max;         /* messages taken from one inbox per turn, 0 = default */
     uint32_t mesh_blocks; /* blocks per ordered pair of shards and lane, 1..64, 0 = default */
     uint32_t hold_bytes;  /* per shard, for frames that wait for the journal, 0 = default */
+    /* Chains with a handler in this process (shards/local.h), as many as the engine has; borrowed.
+     * NULL: all chains are connections. */
+    const struct tri_chain_port *ports;
+    uint32_t handles_max;   /* handles open at once (shards/handle.h), 0..TRI_HANDLES_MAX */
+    uint32_t in_flight_max; /* per handle, 1..2^20 */
+    uint32_t handle_blocks; /* blocks per handle and shard, 1..64, 0 = default */
 };
 
 struct tri_shard_set;
@@ -86,6 +96,19 @@ void tri_shard_attach(struct tri_shard *shard, const struct tri_port_ops *ops, v
  * (shards/journal.h). Before the first turn. */
 struct tri_journal_ops;
 void tri_shard_journal(struct tri_shard *shard, const struct tri_journal_ops *ops, void *context);
+/* tri_shard_keep gives it a journal that keeps its records in `log`, which holds none yet and is
+ * borrowed.  Behind the replay, before the first turn. */
+struct tri_log;
+void tri_shard_keep(struct tri_shard *shard, struct tri_log *log);
+
+/*
+ * Recovery of one shard, before its first turn, by any thread: every record of its slots in the
+ * order of (epoch, LSN), then the resume.  Both pass on what tri_engine_replay() and
+ * tri_engine_resume() say; `chains` belongs to the records that follow.
+ */
+enum tri_result tri_shard_replay(struct tri_shard *shard, const struct tri_replay *replay,
+                                 const char **fault);
+enum tri_result tri_shard_resume(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_ms);
 
 /*
  * tri_shard_frame takes one frame body in.
@@ -140,8 +163,12 @@ void tri_shard_port_gone(struct tri_shard *shard, tri_port port, const struct tr
 
 /* Take no new messages on any shard; open ones go on (SHUTTING_DOWN). */
 void tri_shard_drain(struct tri_shard *shard);
+/* The same from any thread; the caller wakes the shards. */
+void tri_shard_set_drain(struct tri_shard_set *set);
 /* Open messages of this shard. */
 uint32_t tri_shard_open_count(const struct tri_shard *shard);
+/* The same as of its last turn with work.  Any thread. */
+uint64_t tri_shard_set_open_count(const struct tri_shard_set *set, uint32_t shard);
 
 /* Counters of the shard itself, beside those of its engine. */
 #define TRI_SHARD_COUNTERS(X)                                                              \
@@ -149,6 +176,7 @@ uint32_t tri_shard_open_count(const struct tri_shard *shard);
     X(turn_gap_max_us, "us", "longest time between two turns without sleep")               \
     X(frames, "frames", "frames taken in for this shard's messages")                       \
     X(frames_forwarded, "frames", "frames sent on to the shard that owns their message")   \
+    X(answers_forwarded, "frames", "those of them that came from chains")                  \
     X(frames_refused, "frames", "frames answered with ERROR")                              \
     X(terminal_phase_acks, "answers", "terminal ackTypes in answer to a phase (P04)")      \
     X(foreign_answers, "answers", "answers in the name of another chain")                  \
@@ -160,7 +188,14 @@ uint32_t tri_shard_open_count(const struct tri_shard *shard);
     X(mesh_stalls, "turns", "turns in which work waited for another shard or the journal") \
     X(wakes, "wakes", "other shards woken from sleep")                                     \
     X(watch_missed, "events", "events that a slow watcher missed")                         \
+    X(records, "records", "messages, answers and questions taken from handles")            \
+    X(news, "records", "news told to handles")                                             \
+    X(news_dropped, "records", "news for handles that were closed")                        \
+    X(handle_signals, "signals", "waiting handles signalled")                              \
+    X(orders, "orders", "calls of the handlers of chains in this process")                 \
+    X(answers_at_once, "answers", "answers that those handlers gave at once")              \
     X(effects_held, "effects", "effects that waited for the journal")                      \
+    X(checkpoints, "checkpoints", "checkpoints begun")                                     \
     X(open_messages, "messages", "messages open now (a gauge)")
 
 /* tri_shard_set_counter_next walks all counters of one shard: engine's and shard's.  `index` starts

@@ -7,12 +7,15 @@
  */
 #include <string.h>
 
+#include "shards/handle.h"
+#include "shards/local.h"
 #include "shards/state.h"
 
 /* Few shards get many blocks; with many, most pairs are quiet. */
 #define BLOCKS_FEW_SHARDS  8U
 #define BLOCKS_MANY_SHARDS 2U
 #define SHARDS_FEW         4U
+#define HANDLE_BLOCKS      4U
 
 #define HOLD_BYTES_MIN (2 * TRI_MESH_RECORD_BYTES_MAX)
 #define HOLD_BYTES_MAX (UINT32_C(1) << 30)
@@ -44,6 +47,11 @@ static uint32_t set_blocks(const struct tri_shard_set_options *options)
     return options->shards <= SHARDS_FEW ? BLOCKS_FEW_SHARDS : BLOCKS_MANY_SHARDS;
 }
 
+static uint32_t set_handle_blocks(const struct tri_shard_set_options *options)
+{
+    return options->handle_blocks == 0 ? HANDLE_BLOCKS : options->handle_blocks;
+}
+
 static uint32_t set_hold_bytes(const struct tri_shard_set_options *options)
 {
     return options->hold_bytes == 0 ? TRI_HOLD_BYTES : options->hold_bytes / 8 * 8;
@@ -62,6 +70,16 @@ const char *tri_shard_set_check(const struct tri_shard_set_options *options)
     if (options->hold_bytes != 0 &&
         (options->hold_bytes < HOLD_BYTES_MIN || options->hold_bytes > HOLD_BYTES_MAX)) {
         return "hold_bytes: must be 0 or 180096..2^30";
+    }
+    if (options->handles_max > TRI_HANDLES_MAX) {
+        return "handles_max: must be 0..64";
+    }
+    if (options->handles_max > 0 &&
+        (options->in_flight_max < 1 || options->in_flight_max > TRI_IN_FLIGHT_MAX)) {
+        return "in_flight_max: must be 1..2^20";
+    }
+    if (options->handle_blocks > TRI_PIPE_BLOCKS_MAX) {
+        return "handle_blocks: must be 0..64";
     }
     engine = set_engine_options(options);
     return tri_engine_check(&engine);
@@ -90,6 +108,7 @@ struct shard_parts {
     void *registry;
     void *scratch;
     void *hold;
+    void *local;
     void *engine;
 };
 
@@ -107,6 +126,8 @@ set_carve_shard(struct carver *carver, const struct tri_shard_set_options *optio
         index == 0 ? carver_take(carver, tri_registry_footprint(chains, options->shards)) : NULL;
     parts.scratch = carver_take(carver, TRI_SCRATCH_BYTES);
     parts.hold = carver_take(carver, set_hold_bytes(options));
+    parts.local =
+        options->ports == NULL ? NULL : carver_take(carver, tri_local_footprint(engine.rounds_max));
     parts.engine = carver_take(carver, tri_engine_footprint(&engine));
     return parts;
 }
@@ -117,6 +138,7 @@ struct set_parts {
     struct tri_shard *members;
     struct tri_published_counters *published;
     void *mesh;
+    void *handles;
     struct shard_parts shards[TRI_SHARDS_MAX];
 };
 
@@ -127,6 +149,12 @@ static void set_carve(struct carver *carver, const struct tri_shard_set_options 
     parts->members = carver_take(carver, options->shards * sizeof(struct tri_shard));
     parts->published = carver_take(carver, options->shards * sizeof(struct tri_published_counters));
     parts->mesh = carver_take(carver, tri_mesh_footprint(options->shards, set_blocks(options)));
+    parts->handles =
+        options->handles_max == 0
+            ? NULL
+            : carver_take(carver, tri_handles_footprint(options->shards, options->handles_max,
+                                                        options->in_flight_max,
+                                                        set_handle_blocks(options)));
     for (uint32_t i = 0; i < options->shards; i++) {
         parts->shards[i] = set_carve_shard(carver, options, i);
     }
@@ -171,6 +199,16 @@ static void set_init_shard(struct tri_shard_set *set, const struct tri_shard_set
         shard->registry = tri_registry_init(parts->registry, shard->chain_count, options->shards);
     }
     tri_hold_init(&shard->hold, parts->hold, set_hold_bytes(options));
+    if (parts->local != NULL) {
+        shard->local = tri_local_init(parts->local, engine.rounds_max, options->ports);
+        for (uint32_t chain = 0; chain < shard->chain_count; chain++) {
+            tri_seats_route(shard,
+                            &(struct tri_route_news){.chain = (uint16_t)chain, .is_up = true});
+        }
+    }
+    if (set->handles != NULL) {
+        shard->lanes = &set->handles->lanes[(size_t)index * options->handles_max];
+    }
     tri_counters_init(shard->published);
     shard->engine = tri_engine_init(parts->engine, &engine);
 }
@@ -193,6 +231,10 @@ struct tri_shard_set *tri_shard_set_init(void *memory, const struct tri_shard_se
     atomic_init(&set->is_draining, false);
     set->mesh = tri_mesh_init(parts.mesh, options->shards, set_blocks(options), 0);
     tri_route_init(&set->route, options->hash_secret, options->shards);
+    if (parts.handles != NULL) {
+        set->handles = tri_handles_init(parts.handles, set, options->shards, options->handles_max,
+                                        options->in_flight_max, set_handle_blocks(options));
+    }
     for (uint32_t i = 0; i < options->shards; i++) {
         set_init_shard(set, options, &parts.shards[i], i);
     }
@@ -203,6 +245,12 @@ struct tri_shard *tri_shard_set_at(struct tri_shard_set *set, uint32_t shard)
 {
     assert(shard < set->shards);
     return &set->members[shard];
+}
+
+uint64_t tri_shard_set_open_count(const struct tri_shard_set *set, uint32_t shard)
+{
+    assert(shard < set->shards);
+    return tri_counters_open_messages(&set->published[shard]);
 }
 
 bool tri_shard_set_counter_next(const struct tri_shard_set *set, uint32_t shard, uint32_t *index,

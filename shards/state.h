@@ -6,6 +6,7 @@
  *   intake.c    frames -> events        effects.c   effects -> deliveries
  *   delivery.c  deliveries -> ports     frames.c    views -> frames
  *   seats.c     chains and watchers     shard.c     the turn
+ *   local.c     chains in this process  handle_shard.c  handles in this process
  *   shard_set.c memory and options
  *
  * Nothing steps the engine but shard_step() (shard.c), and only after
@@ -19,6 +20,7 @@
 #include "shards/digest.h"
 #include "shards/hold.h"
 #include "shards/journal.h"
+#include "shards/journal_log.h"
 #include "shards/mesh.h"
 #include "shards/registry.h"
 #include "shards/route.h"
@@ -77,6 +79,8 @@ struct tri_shard {
     const struct tri_journal_ops *journal;
     void *journal_context;
     struct tri_journal_none journal_none;
+    struct tri_journal_log journal_log;
+    bool is_checkpointing;
     struct tri_published_counters *published;
 
     uint64_t now_ns;
@@ -103,6 +107,15 @@ struct tri_shard {
     struct tri_pending pending;
     tri_port answered; /* whence the last answer of a chain came; what it gets goes back there */
     struct tri_hold hold;
+    struct tri_local *local; /* chains in this process; NULL: all are connections */
+
+    struct tri_handle_lane *lanes; /* by handle */
+    uint64_t handles_seen;         /* that this shard serves, one bit each */
+    uint64_t handles_told;         /* that have got news in this turn */
+    uint64_t handles_fed;          /* whose blocks came home in this turn */
+    uint32_t next_handle;          /* whose records are taken first */
+    uint32_t handle_generations[TRI_HANDLES_MAX]; /* that it serves, or served last */
+
     struct tri_shard_counters counters;
     struct tri_frame decoded; /* too large for the stack of a turn */
     struct tri_frame encoded;
@@ -114,6 +127,7 @@ struct tri_shard_set {
     atomic_bool is_draining;
     struct tri_route route;
     struct tri_mesh *mesh;
+    struct tri_handles *handles; /* NULL: none */
     struct tri_shard *members;
     struct tri_published_counters *published;
 };

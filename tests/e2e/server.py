@@ -18,8 +18,8 @@ PR_SET_PDEATHSIG = 1
 
 CONFIG = """\
 dataDir: {directory}/data
-journal: none
-shards: 2
+journal: {journal}
+shards: {shards}
 drainMs: 500
 rollbackWindowMs: 5000
 log:
@@ -108,9 +108,10 @@ def wait_port(path, process, timeout_s=20):
 
 
 class Server:
-    """`chains`: {id: secret}; `locations`: {asset: [ids]}."""
+    """`chains`: {id: secret}; `locations`: {asset: [ids]}; `env`: what the server's has beside it."""
 
-    def __init__(self, chains, locations):
+    def __init__(self, chains, locations, config=CONFIG, shards=2, journal="none",
+                 env=None):
         self.own = tempfile.TemporaryDirectory(prefix="tricast-e2e-")
         self.directory = self.own.name
         self.client = "secret-of-submitter-1"
@@ -118,6 +119,7 @@ class Server:
         self.operator = "secret-of-operator-12"
         self.config = os.path.join(self.directory, "tricastd.yaml")
         self.log = os.path.join(self.directory, "log")
+        self.env = env
         self.processes = []
         self.process = None
         self.port = 0
@@ -125,9 +127,9 @@ class Server:
                                 for name, secret in chains.items())
         location_lines = "\n".join(f'    - asset: "{asset}"\n      chains: [{", ".join(ids)}]'
                                    for asset, ids in locations.items())
-        self.text = CONFIG.format(directory=self.directory, chains=chain_lines,
-                                  locations=location_lines, client=self.client, other=self.other,
-                                  operator=self.operator)
+        self.text = config.format(directory=self.directory, journal=journal, shards=shards,
+                                  chains=chain_lines, locations=location_lines, client=self.client,
+                                  other=self.other, operator=self.operator)
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(self.text)
 
@@ -142,10 +144,11 @@ class Server:
             process.wait()
         self.own.cleanup()
 
-    def launch(self, *words, log):
+    def launch(self, *words, log, env=None):
         with open(log, "ab") as file:
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       stderr=file, preexec_fn=die_with_parent)
+                                       stderr=file, preexec_fn=die_with_parent,
+                                       env={**os.environ, **(env or {})})
         self.processes.append(process)
         return process
 
@@ -155,7 +158,7 @@ class Server:
         if os.path.exists(port_file):
             os.remove(port_file)
         self.process = self.launch(os.path.join(BUILD_DIR, "tricastd"), "--config", self.config,
-                                   "--port-file", port_file, log=self.log)
+                                   "--port-file", port_file, log=self.log, env=self.env)
         self.port = wait_port(port_file, self.process)
 
     def kill(self):
@@ -172,8 +175,9 @@ class Server:
         base = os.path.join(self.directory, name.replace(":", "-"))
         process = self.launch(
             os.path.join(BUILD_DIR, "tricast-chain"), "--chain", name, "--connect",
-            f"127.0.0.1:{self.port}", "--secret", secret, "--state", base + ".state", "--admin",
-            "127.0.0.1:0", "--port-file", base + ".port", *flags, log=base + ".log")
+            f"127.0.0.1:{self.port}", "--secret", secret, "--journal", base + ".journal",
+            "--journal-segment-bytes", "1048576", "--admin", "127.0.0.1:0", "--port-file",
+            base + ".port", *flags, log=base + ".log")
         return wait_port(base + ".port", process)
 
     def stats(self):

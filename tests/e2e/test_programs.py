@@ -121,7 +121,7 @@ def main():
                        '            arguments += ["--misbehave", "ROLLBACK:refuse=ROLLBACK_FENCED"]\n'
                        '        if chain == THIRD:\n')
     story_demo_notices("a chain whose ledger forgets", '"--admin", "127.0.0.1:0",',
-                       '"--volatile", "--admin", "127.0.0.1:0",')
+                       '"--journal", "none", "--admin", "127.0.0.1:0",')
     print(f"1..{count}")
     return 1 if failures else 0
 

@@ -41,8 +41,8 @@ chains:
 clients: [{{name: bank, secret: bank-bank-bank-bank}}]
 operators: [{{name: root, secret: root-root-root-root}}]
 locations: {{entries: [{{asset: "*", chains: ["eip155:1", "eip155:2"]}}]}}
-limits: {{handshakeMs: 700, peerTimeoutMs: 1500}}
-capacities: {{rounds: 256, waiters: 256, dedupEntries: 1024, bodies448: 256, bodies1024: 256,
+limits: {{handshakeMs: 700, peerTimeoutMs: 1500, fruitlessPerSecond: 100000000}}
+capacities: {{rounds: 256, waiters: 256, dedupEntries: 1024, bodies416: 256, bodies1024: 256,
   bodies4096: 64, bodies16384: 64, bodies86016: 64, connections: 40, sendBytes: 16777216,
   peerSendBytes: 262144, partialFrameBytes: 4194304}}
 """

@@ -265,10 +265,7 @@ void sim_chain_frame(struct sim_world *world, uint32_t chain, uint32_t frame)
 
 void sim_chain_welcome(struct sim_world *world, uint32_t chain)
 {
-    struct tri_participant_event event = {
-        .type = TRI_PARTICIPANT_WELCOME,
-        .welcome = {world->coordinator.options.epoch},
-    };
+    struct tri_participant_event event = {.type = TRI_PARTICIPANT_WELCOME};
 
     world->links[chain].is_welcomed = true;
     sim_trace(world, "WELCOME", SIM_MESSAGES_MAX, chain, 0, world->coordinator.options.epoch);

@@ -23,9 +23,9 @@ static struct check_message *message_of(struct sim_world *world, struct tri_text
     return &world->checker.messages[*index];
 }
 
-static bool is_durable(const struct sim_world *world, uint64_t lsn)
+static bool is_durable(const struct sim_world *world, uint64_t stamp)
 {
-    return lsn != 0 && lsn <= world->coordinator.durable_lsn;
+    return stamp != 0 && stamp <= check_stamp(world, world->coordinator.durable_lsn);
 }
 
 static uint32_t chain_of(const struct sim_world *world, struct tri_text id)
@@ -146,85 +146,146 @@ static void check_decision(struct sim_world *world, uint32_t index, const struct
                   it->now.decision_lsn != 0 ? "twice" : "by a timer");
     }
     check_fence(world, index, &effect->round);
-    it->now.decision_lsn = effect->append.lsn;
+    it->now.decision_lsn = check_stamp(world, effect->append.lsn);
     it->may |= it->targets;
+}
+
+static void append_accept(struct sim_world *world, uint32_t index, const struct tri_effect *effect)
+{
+    struct check_message *it = &world->checker.messages[index];
+    uint64_t ttl_ms = effect->round.reservation_ttl_ms;
+
+    if (check_must_know(world, it)) {
+        sim_break(world, "R01", "m%u is accepted and had been accepted before", index);
+    }
+    it->accept_lsn = check_stamp(world, effect->append.lsn);
+    it->outcome_lsn = it->close_lsn = 0;
+    it->hash = effect->round.hash;
+    it->has_primary = it->has_result = false;
+    it->may = it->retries = 0;
+    it->ended_first_ns = it->ended_last_ns = 0;
+    it->window_ms = ttl_ms > world->swarm.dedup_window_ms ? ttl_ms : world->swarm.dedup_window_ms;
+    it->resumed = CHECK_NOTHING;
+    memset(&it->kept, 0, sizeof(it->kept));
+    attempt_begin(it, effect->round.attempt);
+}
+
+/* P10: a number that no epoch has used.  R03: a restart uses up no retry, and gives none back that
+ * a record has counted. */
+static void append_attempt(struct sim_world *world, uint32_t index, const struct tri_effect *effect)
+{
+    struct check_message *it = &world->checker.messages[index];
+    tri_attempt attempt = effect->round.attempt;
+    uint32_t retries = it->retries + (it->now.is_orphan ? 0U : 1U);
+
+    if (attempt <= it->now.attempt ||
+        TRI_ATTEMPT_EPOCH(attempt) != world->coordinator.options.epoch) {
+        sim_break(world, "P10", "m%u begins attempt %u.%u, which is not later", index,
+                  TRI_ATTEMPT_EPOCH(attempt), TRI_ATTEMPT_N(attempt));
+    }
+    if (it->has_primary) {
+        sim_break(world, "A08", "m%u is tried again behind its primary record", index);
+    }
+    check_settled(world, index);
+    if (effect->round.retries != retries || retries > world->swarm.retries_max) {
+        sim_break(world, "R03", "m%u has used up %u of %u retries and counts %u", index, retries,
+                  world->swarm.retries_max, effect->round.retries);
+    }
+    world->coverage.redelivered++;
+    world->coverage.redelivered_after_rollback += it->now.rollback_lsn != 0;
+    world->coverage.resumed_attempts += it->now.is_orphan;
+    if (it->atomicity == TRI_ALL_OR_NOTHING && it->may != 0) {
+        sim_break(world, "A12", "m%u is tried again while %#x may have applied it", index, it->may);
+    }
+    check_attempt_ended(world, index);
+    attempt_begin(it, attempt);
+    it->retries = retries;
+    it->resumed = CHECK_NOTHING;
+    it->now.record_lsn = check_stamp(world, effect->append.lsn);
+}
+
+static void append_primary(struct sim_world *world, uint32_t index, const struct tri_effect *effect)
+{
+    struct check_message *it = &world->checker.messages[index];
+
+    if (it->now.commit_ok != it->targets || it->now.rollback_lsn != 0) {
+        sim_break(world, "A08", "m%u is final with COMMIT_OK from %#x of %#x", index,
+                  it->now.commit_ok, it->targets);
+    }
+    it->now.primary_lsn = check_stamp(world, effect->append.lsn);
+}
+
+static uint32_t message_of_key(struct sim_world *world, struct tri_key key)
+{
+    uint32_t index = 0;
+
+    /* A closed message is named by those bits of its key that tell it apart. */
+    while (index < world->swarm.message_count &&
+           ((uint32_t)world->messages[index].key.lo != (uint32_t)key.lo ||
+            world->messages[index].key.hi != key.hi)) {
+        index++;
+    }
+    if (index == world->swarm.message_count) {
+        sim_break(world, "D01", "a record names a message that nobody submitted");
+        return 0;
+    }
+    return index;
 }
 
 void check_append(struct sim_world *world, const struct tri_effect *effect)
 {
     static const char *const names[TRI_RECORD_COUNT] = {
-        "record: accept",   "record: attempt", "record: decision",
-        "record: rollback", "record: primary", "record: outcome",
+        "record: accept",  "record: attempt", "record: decision", "record: rollback",
+        "record: primary", "record: outcome", "record: close",    "record: image",
+        "record: remember", "record: checkpoint",
     };
-    tri_attempt attempt = effect->round.attempt;
+    uint64_t stamp = check_stamp(world, effect->append.lsn);
+    struct check_message *it;
     uint32_t index;
-    struct check_message *it = message_of(world, effect->round.id, &index);
 
-    sim_trace(world, names[effect->append.kind], index, 0, attempt, effect->append.lsn);
+    if (effect->append.kind == TRI_RECORD_CHECKPOINT) {
+        sim_trace(world, names[TRI_RECORD_CHECKPOINT], SIM_MESSAGES_MAX, 0, 0, effect->append.lsn);
+        return;
+    }
+    index = message_of_key(world, effect->round.key);
+    it = &world->checker.messages[index];
+    sim_trace(world, names[effect->append.kind], index, 0, effect->round.attempt,
+              effect->append.lsn);
     switch (effect->append.kind) {
     case TRI_RECORD_ACCEPT:
-        it->accept_lsn = effect->append.lsn;
-        attempt_begin(it, attempt);
+        append_accept(world, index, effect);
         break;
     case TRI_RECORD_ATTEMPT:
-        if (attempt <= it->now.attempt) {
-            sim_break(world, "P10", "m%u begins an attempt that is not later", index);
-        }
-        world->coverage.redelivered++;
-        world->coverage.redelivered_after_rollback += it->now.rollback_lsn != 0;
-        if (it->atomicity == TRI_ALL_OR_NOTHING && it->may != 0) {
-            sim_break(world, "A12", "m%u is tried again while %#x may have applied it", index,
-                      it->may);
-        }
-        check_attempt_ended(world, index);
-        attempt_begin(it, attempt);
-        it->now.record_lsn = effect->append.lsn;
+        append_attempt(world, index, effect);
         break;
     case TRI_RECORD_DECISION:
         check_decision(world, index, effect);
         break;
     case TRI_RECORD_ROLLBACK:
-        it->now.rollback_lsn = effect->append.lsn;
+        check_settled(world, index);
+        it->now.rollback_lsn = stamp;
+        it->now.deadline_ms = effect->round.rollback_deadline_ms;
         break;
     case TRI_RECORD_PRIMARY:
-        if (it->now.commit_ok != it->targets || it->now.rollback_lsn != 0) {
-            sim_break(world, "A08", "m%u is final with COMMIT_OK from %#x of %#x", index,
-                      it->now.commit_ok, it->targets);
-        }
-        it->now.primary_lsn = effect->append.lsn;
+        append_primary(world, index, effect);
         break;
     case TRI_RECORD_OUTCOME:
-        it->outcome_lsn = effect->append.lsn;
+    case TRI_RECORD_CLOSE:
+        check_outcome(world, index, effect);
         break;
+    case TRI_RECORD_IMAGE:
+    case TRI_RECORD_REMEMBER:
+        break;
+    case TRI_RECORD_CHECKPOINT:
     case TRI_RECORD_COUNT:
-        break;
+        return;
     }
+    check_keep_mark(world, it, stamp, check_stage_now(it));
 }
 
 void check_durable(struct sim_world *world)
 {
-    for (uint32_t i = 0; i < world->swarm.message_count; i++) {
-        struct check_message *it = &world->checker.messages[i];
-
-        it->has_primary |= is_durable(world, it->now.primary_lsn);
-    }
-}
-
-void check_coordinator_crashed(struct sim_world *world)
-{
-    struct sim_checker *checker = &world->checker;
-
-    checker->acks = checker->control_acks = checker->asks = 0;
-    checker->submits = checker->repeats = checker->strays = 0;
-    for (uint32_t i = 0; i < world->swarm.message_count; i++) {
-        struct check_message *it = &world->checker.messages[i];
-
-        it->is_over = it->has_result;
-        it->accept_lsn = it->outcome_lsn = 0;
-        it->may = 0; /* a crash happens only when nobody may have applied */
-        memset(it->clients, 0, sizeof(it->clients));
-        attempt_begin(it, 0);
-    }
+    check_keep(world, world->coordinator.durable_lsn);
 }
 
 /* ---- coordinator to chain ---- */
@@ -249,6 +310,10 @@ static void check_commit_out(struct sim_world *world, uint32_t index, uint32_t c
 {
     struct check_message *it = &world->checker.messages[index];
 
+    if (it->now.rollback_lsn != 0) {
+        sim_break(world, "A06", "COMMIT of m%u to chain %u behind its rollback record", index,
+                  chain);
+    }
     if (it->atomicity == TRI_BEST_EFFORT) {
         if (!is_durable(world, it->accept_lsn)) {
             sim_break(world, "A01", "COMMIT of m%u overtakes its accept record", index);
@@ -269,6 +334,7 @@ static void check_commit_out(struct sim_world *world, uint32_t index, uint32_t c
                       chain);
         }
     }
+    world->coverage.resumed_commits += it->resumed != CHECK_NOTHING && it->now.sent_ns[chain] == 0;
     attempt_opens(world, it, chain);
 }
 
@@ -290,6 +356,7 @@ static void check_finalize_out(struct sim_world *world, uint32_t index, uint32_t
     if (!is_durable(world, it->now.primary_lsn)) {
         sim_break(world, "A08", "FINALIZE of m%u without a durable primary record", index);
     }
+    world->coverage.resumed_finalizes += it->resumed != CHECK_NOTHING;
 }
 
 /* D07: a message with a record that the journal has lost is left alone until a restart. */
@@ -301,9 +368,9 @@ static void check_left_alone(struct sim_world *world, uint32_t index, bool is_pr
 
     for (uint32_t i = 0; i < sizeof(lsns) / sizeof(lsns[0]); i++) {
         if (world->coordinator.is_broken && !is_prepare &&
-            lsns[i] > world->coordinator.durable_lsn) {
-            sim_break(world, "D07", "the journal has lost record %llu of m%u, whose frames go on",
-                      (unsigned long long)lsns[i], index);
+            lsns[i] > check_stamp(world, world->coordinator.durable_lsn)) {
+            sim_break(world, "D07", "the journal has lost record %u of m%u, whose frames go on",
+                      (uint32_t)lsns[i], index);
         }
     }
 }
@@ -317,9 +384,18 @@ static void check_phase_out(struct sim_world *world, uint32_t chain,
     sim_trace(world, phase_traces[phase->phase], index, chain, phase->attempt,
               phase->reservation_ttl_ms);
     check_left_alone(world, index, phase->phase == TRI_PHASE_PREPARE);
-    if (phase->attempt != it->now.attempt) {
+    if (phase->attempt != it->now.attempt || it->accept_lsn == 0) {
         sim_break(world, "P09", "%s of an attempt of m%u that is not open",
                   tri_phase_name(phase->phase), index);
+    }
+    if (it->now.is_orphan || (phase->phase == TRI_PHASE_PREPARE &&
+                              TRI_ATTEMPT_EPOCH(phase->attempt) != world->coordinator.options.epoch)) {
+        sim_break(world, "P10", "%s of an attempt of m%u that a restart has ended",
+                  tri_phase_name(phase->phase), index);
+    }
+    if (it->has_primary && phase->phase != TRI_PHASE_FINALIZE) {
+        sim_break(world, "A08", "%s of m%u behind its primary record", tri_phase_name(phase->phase),
+                  index);
     }
     if ((it->targets >> chain & 1U) == 0) {
         sim_break(world, "A04", "%s of m%u to chain %u, which is no target",
@@ -367,6 +443,16 @@ static void check_rollback_out(struct sim_world *world, uint32_t chain, uint32_t
         sim_break(world, "A06", "ROLLBACK of m%u affects %#x, but %#x may have applied it", index,
                   affected, it->may);
     }
+    if (control->deadline_ms != it->now.deadline_ms) {
+        sim_break(world, "A07", "the deadline of the rollback of m%u moves from %llu to %llu", index,
+                  (unsigned long long)it->now.deadline_ms,
+                  (unsigned long long)control->deadline_ms);
+    }
+    if (world->now_ns > it->window_end_ns + check_lag_ns(world)) {
+        sim_break(world, "A07", "ROLLBACK of m%u behind the end of its window", index);
+    }
+    it->now.affected |= affected;
+    world->coverage.resumed_rollbacks += it->resumed != CHECK_NOTHING;
     world->coverage.rolled_back_frames++;
     world->coverage.rolled_back_unknown +=
         ((it->now.commit_ok | it->now.commit_no) >> chain & 1U) == 0;
@@ -411,13 +497,15 @@ static void check_control_out(struct sim_world *world, uint32_t chain,
         world->coverage.aborts++;
     }
     if (control->attempt == it->now.attempt) {
-        if (it->now.primary_lsn != 0 && it->outcome_lsn == 0 && !it->has_result) {
+        if (it->now.primary_lsn != 0 && it->outcome_lsn == 0 && it->close_lsn == 0) {
             sim_break(world, "A08", "m%u is aborted behind its primary record", index);
         }
         /* Without a content it answers a question, or an answer that came too late. */
-        if ((it->now.ended_sent >> chain & 1U) == 0 &&
-            memcmp(&control->hash, &none, sizeof(none)) != 0) {
-            check_resent(world, chain, index);
+        if (memcmp(&control->hash, &none, sizeof(none)) != 0) {
+            if ((it->now.ended_sent >> chain & 1U) == 0) {
+                check_resent(world, chain, index);
+            }
+            it->now.is_given_up = !is_rollback;
         }
         it->now.ended_sent |= 1U << chain;
         it->now.opened_downs[chain] = 0;

@@ -200,13 +200,15 @@ static void check_phase_in(struct sim_world *world, uint32_t chain, const struct
         return;
     case TRI_ACK_PHASE_COMMIT_OK:
         it->now.commit_ok |= it->now.commit_no & bit ? 0 : bit;
+        it->now.commit_said |= bit;
         return;
     case TRI_ACK_PHASE_REJECT:
+        it->now.commit_said |= ack->phase == TRI_PHASE_COMMIT ? bit : 0;
         if (ack->phase == TRI_PHASE_PREPARE && (it->now.prepare_ok & bit) == 0) {
             it->now.prepare_no |= bit;
         }
         if (ack->phase == TRI_PHASE_COMMIT && (it->now.commit_ok & bit) == 0 &&
-            ack->code != TRI_ERROR_NO_RESERVATION) {
+            ack->code != TRI_ERROR_NO_RESERVATION && ack->code != TRI_ERROR_STALE) {
             it->now.commit_no |= bit;
             it->may &= ~bit;
         }
@@ -244,26 +246,26 @@ void check_at_coordinator(struct sim_world *world, uint32_t chain, const struct 
 
 /* ---- coordinator to client ---- */
 
-static void take_evidence(struct sim_world *world, struct check_message *it,
+static void take_evidence(struct sim_world *world, struct check_end *end,
                           const struct tri_ack *ack)
 {
-    it->result_applied = it->result_refused = it->result_undone = it->result_rest = 0;
+    *end = (struct check_end){.type = ack->type, .code = ack->code};
     for (uint32_t i = 0; i < ack->target_count; i++) {
         uint32_t bit = check_targets_mask(world, &ack->targets[i].chain, 1);
 
         switch (ack->targets[i].state) {
         case TRI_TARGET_APPLIED:
         case TRI_TARGET_FINAL:
-            it->result_applied |= bit;
+            end->applied |= bit;
             break;
         case TRI_TARGET_REFUSED:
-            it->result_refused |= bit;
+            end->refused |= bit;
             break;
         case TRI_TARGET_UNDONE:
-            it->result_undone |= bit;
+            end->undone |= bit;
             break;
         default:
-            it->result_rest |= bit;
+            end->rest |= bit;
             break;
         }
     }
@@ -275,29 +277,40 @@ static void cover_result(struct sim_world *world, const struct check_message *it
     bool is_best_effort = it->atomicity == TRI_BEST_EFFORT;
 
     coverage->forced += it->is_critical;
-    coverage->processed += it->result == TRI_ACK_PROCESSED;
-    coverage->finalize_incomplete += it->code == TRI_ERROR_FINALIZE_INCOMPLETE;
+    coverage->processed += it->told.type == TRI_ACK_PROCESSED;
+    coverage->finalize_incomplete += it->told.code == TRI_ERROR_FINALIZE_INCOMPLETE;
     coverage->redelivered_and_processed +=
-        it->result == TRI_ACK_PROCESSED && TRI_ATTEMPT_N(it->now.attempt) > 1;
-    coverage->rejected += it->result == TRI_ACK_REJECTED;
-    coverage->rolled_back += it->code == TRI_ERROR_ROLLED_BACK;
-    coverage->rollback_incomplete += it->code == TRI_ERROR_ROLLBACK_INCOMPLETE;
-    coverage->reconciliation += it->code == TRI_ERROR_RECONCILIATION_REQUIRED;
-    coverage->retries_exceeded += it->code == TRI_ERROR_MAX_RETRIES_EXCEEDED;
-    coverage->none_applied += it->code == TRI_ERROR_NO_CHAIN_APPLIED;
+        it->told.type == TRI_ACK_PROCESSED && TRI_ATTEMPT_N(it->now.attempt) > 1;
+    coverage->rejected += it->told.type == TRI_ACK_REJECTED;
+    coverage->rolled_back += it->told.code == TRI_ERROR_ROLLED_BACK;
+    coverage->rollback_incomplete += it->told.code == TRI_ERROR_ROLLBACK_INCOMPLETE;
+    coverage->reconciliation += it->told.code == TRI_ERROR_RECONCILIATION_REQUIRED;
+    coverage->retries_exceeded += it->told.code == TRI_ERROR_MAX_RETRIES_EXCEEDED;
+    coverage->none_applied += it->told.code == TRI_ERROR_NO_CHAIN_APPLIED;
     coverage->partly_applied +=
-        is_best_effort && it->result == TRI_ACK_PROCESSED && it->result_applied != it->targets;
+        is_best_effort && it->told.type == TRI_ACK_PROCESSED && it->told.applied != it->targets;
     coverage->refused_commit +=
-        it->atomicity == TRI_GUARANTEED && it->result == TRI_ACK_FAILED &&
-        (it->code == TRI_ERROR_OPERATOR_REFUSED || it->code == TRI_ERROR_INVALID_STATE_TRANSITION);
+        it->atomicity == TRI_GUARANTEED && it->told.type == TRI_ACK_FAILED &&
+        (it->told.code == TRI_ERROR_OPERATOR_REFUSED || it->told.code == TRI_ERROR_INVALID_STATE_TRANSITION);
 }
 
 /* Behind a primary record there is no outcome record (D01). */
 static bool is_gate_open(const struct sim_world *world, const struct check_message *it)
 {
-    uint64_t lsn = it->outcome_lsn != 0 ? it->outcome_lsn : it->now.primary_lsn;
+    uint64_t stamp = it->outcome_lsn != 0 ? it->outcome_lsn : it->now.primary_lsn;
 
-    return lsn != 0 && lsn <= world->coordinator.durable_lsn;
+    return stamp != 0 && stamp <= check_stamp(world, world->coordinator.durable_lsn);
+}
+
+/* R01, D01: what was told once stays.  One thing may be said more exactly: a restart which has lost
+ * the record that FINALIZE had ended ends it again, and may find a chain that does not answer. */
+static bool is_told_again(const struct sim_world *world, const struct check_message *it,
+                          const struct tri_ack *ack)
+{
+    return it->told.type == ack->type &&
+           (it->told.code == ack->code ||
+            (world->checker.restarts > 0 && it->told.code == TRI_ERROR_NONE &&
+             ack->code == TRI_ERROR_FINALIZE_INCOMPLETE));
 }
 
 /* A result with targets, or the answer to a duplicate: how the message has ended. */
@@ -314,9 +327,14 @@ static void check_result(struct sim_world *world, uint32_t client, uint32_t inde
             sim_break(world, "R09", "client %u is told the end of m%u twice", client, index);
         }
     }
-    if (it->is_over || (it->has_result && (it->result != ack->type || it->code != ack->code))) {
+    if (it->has_result && !is_told_again(world, it, ack)) {
         sim_break(world, "R01", "m%u ends %s %s and has ended before", index,
                   tri_ack_type_name(ack->type), tri_error_name(ack->code));
+    }
+    if (it->outcome_lsn != 0 && (it->end.type != ack->type || it->end.code != ack->code)) {
+        sim_break(world, "D01", "m%u ends %s %s, its record says %s %s", index,
+                  tri_ack_type_name(ack->type), tri_error_name(ack->code),
+                  tri_ack_type_name(it->end.type), tri_error_name(it->end.code));
     }
     if (!is_gate_open(world, it)) {
         sim_break(world, "D01", "the result of m%u overtakes its record", index);
@@ -327,11 +345,10 @@ static void check_result(struct sim_world *world, uint32_t client, uint32_t inde
         sim_break(world, "A11", "m%u ends %s although %#x may have applied it", index,
                   tri_error_name(ack->code), it->may);
     }
+    world->coverage.results_again += ack->duplicate && it->resumed == CHECK_ENDED;
     if (!it->has_result) {
         it->has_result = true;
-        it->result = ack->type;
-        it->code = ack->code;
-        take_evidence(world, it, ack);
+        take_evidence(world, &it->told, ack);
         cover_result(world, it);
     }
 }
@@ -346,7 +363,8 @@ static void check_ack_out(struct sim_world *world, uint32_t client, const struct
     if (ack->type == TRI_ACK_RECEIVED) {
         it->clients[client].receipts++;
         world->coverage.duplicates += ack->duplicate;
-        if (it->accept_lsn == 0 || it->accept_lsn > world->coordinator.durable_lsn) {
+        if (it->accept_lsn == 0 ||
+            it->accept_lsn > check_stamp(world, world->coordinator.durable_lsn)) {
             sim_break(world, "D01", "RECEIVED of m%u overtakes its accept record", index);
         }
         return;
@@ -381,7 +399,8 @@ void check_to_client(struct sim_world *world, uint32_t client, uint32_t frame)
     it = message_of(world, seen->notice.id, &index);
     sim_trace(world, "NOTICE", index, client, seen->notice.attempt, 0);
     world->coverage.notices++;
-    if (it->now.primary_lsn == 0 || it->now.primary_lsn > world->coordinator.durable_lsn) {
+    if (it->now.primary_lsn == 0 ||
+        it->now.primary_lsn > check_stamp(world, world->coordinator.durable_lsn)) {
         sim_break(world, "F01", "the finality notice of m%u overtakes its primary record", index);
     }
 }

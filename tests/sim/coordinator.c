@@ -1,19 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Coordinator: the engine with its journal, as a server would run it.
+ * Coordinator: the engine, as a server would run it.
  *
  * Effects are encoded at once, because what they point to is borrowed; a frame
  * that names a record waits until that record is durable.  One flush is in
  * flight while the next block fills.
  */
-#include <stdlib.h>
-
 #include "engine/engine.h"
 #include "tests/sim/sim.h"
 
 static const uint8_t no_tokens[1] = {0x90};
 
 /* ---- frames out ---- */
+
+/* The chain that the engine numbers so. */
+static uint32_t target_chain(const struct sim_world *world, const struct tri_target *target)
+{
+    assert(target->chain < world->swarm.chain_count);
+    return world->coordinator.chain_of[target->chain];
+}
+
+static struct tri_text target_id(const struct sim_world *world, const struct tri_target *target)
+{
+    return world->chains_named[target_chain(world, target)].id;
+}
 
 static void coordinator_put(struct sim_world *world, uint64_t after_lsn, bool is_client,
                             uint32_t to)
@@ -54,7 +64,7 @@ static void coordinator_phase(struct sim_world *world, const struct tri_effect *
     phase->tokens = is_prepare || target->token_set_bytes == 0
                         ? (struct tri_bytes){no_tokens, sizeof(no_tokens)}
                         : (struct tri_bytes){target->tokens, target->token_set_bytes};
-    coordinator_put(world, effect->after_lsn, false, target->chain);
+    coordinator_put(world, effect->after_lsn, false, target_chain(world, target));
 }
 
 /* `target` is NULL for an ABORT of an attempt that is not open. */
@@ -80,12 +90,12 @@ static void coordinator_control(struct sim_world *world, const struct tri_effect
     assert(view->targets != NULL || !is_rollback);
     for (uint32_t i = 0; i < view->target_count && is_rollback; i++) {
         if ((effect->send.affected >> i & 1U) != 0) {
-            control->chains[control->chain_count++] =
-                world->chains_named[view->targets[i].chain].id;
+            control->chains[control->chain_count++] = target_id(world, &view->targets[i]);
         }
     }
     coordinator_put(world, effect->after_lsn, false,
-                    target == NULL ? effect->send.chain : target->chain);
+                    target == NULL ? world->coordinator.chain_of[effect->send.chain]
+                                   : target_chain(world, target));
 }
 
 static void coordinator_send(struct sim_world *world, const struct tri_effect *effect)
@@ -145,7 +155,7 @@ static void coordinator_notify(struct sim_world *world, const struct tri_effect 
         notice->issued_at_ms = sim_wall_ms(world, SIM_CHAINS_MAX);
         notice->chain_count = view->target_count;
         for (uint32_t i = 0; i < view->target_count; i++) {
-            notice->chains[i] = world->chains_named[view->targets[i].chain].id;
+            notice->chains[i] = target_id(world, &view->targets[i]);
         }
     } else {
         struct tri_ack *ack = &world->frame.ack;
@@ -162,7 +172,7 @@ static void coordinator_notify(struct sim_world *world, const struct tri_effect 
                 : 0;
         for (uint32_t i = 0; i < ack->target_count; i++) {
             ack->targets[i] = (struct tri_target_report){
-                .chain = world->chains_named[view->targets[i].chain].id,
+                .chain = target_id(world, &view->targets[i]),
                 .state = report_state(view, i),
                 .code = (enum tri_error)view->targets[i].code,
                 .tokens = {no_tokens, sizeof(no_tokens)},
@@ -212,7 +222,24 @@ static void coordinator_cover(struct sim_world *world)
     }
 }
 
-static enum tri_result coordinator_step(struct sim_world *world, struct tri_event *event)
+/* Now and then a crash follows at a record's heels, before it is durable or after. */
+static void coordinator_append(struct sim_world *world, const struct tri_effect *effect)
+{
+    struct sim_coordinator *it = &world->coordinator;
+
+    assert(effect->append.lsn == it->lsn + 1);
+    it->lsn = effect->append.lsn;
+    sim_journal_append(world, effect);
+    check_append(world, effect);
+    if (!world->is_healed && world->swarm.crash_append_permille > 0 &&
+        sim_chance(&world->random, world->swarm.crash_append_permille)) {
+        sim_plan(world,
+                 sim_below(&world->random, 2 * world->swarm.journal_us_max + 2000) * UINT64_C(1000),
+                 SIM_COORDINATOR_CRASH, 0, 0, 0);
+    }
+}
+
+enum tri_result sim_coordinator_step(struct sim_world *world, struct tri_event *event)
 {
     struct sim_coordinator *it = &world->coordinator;
     enum tri_result result;
@@ -232,9 +259,7 @@ static enum tri_result coordinator_step(struct sim_world *world, struct tri_even
             coordinator_notify(world, effect);
             break;
         case TRI_EFFECT_APPEND:
-            assert(effect->append.lsn == it->lsn + 1);
-            it->lsn = effect->append.lsn;
-            check_append(world, effect);
+            coordinator_append(world, effect);
             break;
         }
     }
@@ -254,7 +279,8 @@ void sim_coordinator_durable(struct sim_world *world)
     event.journal.lsn = it->durable_lsn = it->flushing_lsn;
     it->flushing_lsn = 0;
     check_durable(world);
-    (void)coordinator_step(world, &event);
+    sim_journal_durable(world);
+    (void)sim_coordinator_step(world, &event);
     assert(it->held_count == count); /* a durable record sends nothing by itself */
     for (uint32_t i = 0; i < count; i++) {
         struct sim_held held = it->held[i];
@@ -282,13 +308,18 @@ void sim_coordinator_submit(struct sim_world *world, uint32_t client, const uint
 
     sim_frame_open(world, frame, &world->taken);
     if (!world->has_failed) {
+        uint32_t index = sim_message_of(world->taken.submit.id);
+        bool was_known;
+
         assert(world->taken.type == TRI_FRAME_SUBMIT);
         check_submit(world, client, &world->taken.submit);
+        was_known = check_must_know(world, &world->checker.messages[index]);
         event.submit.key = sim_key(world->taken.submit.id);
         event.submit.hash = sim_hash(world->taken.submit.canonical);
         event.submit.message = &world->taken.submit;
         event.submit.client = client + 1;
-        (void)coordinator_step(world, &event);
+        (void)sim_coordinator_step(world, &event);
+        check_submitted(world, index, was_known, &event.submit.hash, &world->coordinator.effects);
     }
     sim_frame_give(world, frame);
 }
@@ -300,14 +331,14 @@ static void coordinator_phase_ack(struct sim_world *world, uint32_t chain,
 
     event.phase_ack.key = sim_key(ack->id);
     event.phase_ack.id = ack->id;
-    event.phase_ack.chain = (uint16_t)chain;
+    event.phase_ack.chain = world->coordinator.index_of[chain];
     event.phase_ack.phase = ack->phase;
     event.phase_ack.attempt = ack->attempt;
     event.phase_ack.type = ack->type;
     event.phase_ack.code = ack->code;
     event.phase_ack.already_applied = ack->already_applied;
     event.phase_ack.tokens = ack->tokens;
-    if (coordinator_step(world, &event) == TRI_VIOLATION) {
+    if (sim_coordinator_step(world, &event) == TRI_VIOLATION) {
         sim_break(world, "P04", "an answer of chain %u to %s does not fit its phase", chain,
                   tri_phase_name(ack->phase));
     }
@@ -332,7 +363,7 @@ void sim_coordinator_frame(struct sim_world *world, uint32_t chain, uint32_t fra
         event.type = TRI_EVENT_CONTROL_ACK;
         event.control_ack.key = sim_key(taken->control_ack.id);
         event.control_ack.id = taken->control_ack.id;
-        event.control_ack.chain = (uint16_t)chain;
+        event.control_ack.chain = world->coordinator.index_of[chain];
         event.control_ack.kind = taken->control_ack.kind;
         event.control_ack.attempt = taken->control_ack.attempt;
         event.control_ack.type = taken->control_ack.type;
@@ -342,10 +373,10 @@ void sim_coordinator_frame(struct sim_world *world, uint32_t chain, uint32_t fra
         event.type = TRI_EVENT_ASK;
         event.ask.key = sim_key(taken->ask.id);
         event.ask.id = taken->ask.id;
-        event.ask.chain = (uint16_t)chain;
+        event.ask.chain = world->coordinator.index_of[chain];
         event.ask.attempt = taken->ask.attempt;
     }
-    (void)coordinator_step(world, &event);
+    (void)sim_coordinator_step(world, &event);
 }
 
 void sim_coordinator_chain(struct sim_world *world, uint32_t chain, bool is_up, bool is_fresh)
@@ -353,158 +384,19 @@ void sim_coordinator_chain(struct sim_world *world, uint32_t chain, bool is_up, 
     struct tri_event event = {.type = is_up ? TRI_EVENT_CHAIN_UP : TRI_EVENT_CHAIN_DOWN};
     struct sim_link *link = &world->links[chain];
 
-    event.chain.chain = (uint16_t)chain;
+    event.chain.chain = world->coordinator.index_of[chain];
     event.chain.is_fresh = is_fresh;
     link->is_told_up = is_up;
     link->downs += is_up ? 0 : 1;
     link->up_ns = is_up ? world->now_ns : link->up_ns;
     link->fresh_ns = is_up && is_fresh ? world->now_ns : link->fresh_ns;
     sim_trace(world, is_up ? "CHAIN_UP" : "CHAIN_DOWN", SIM_MESSAGES_MAX, chain, 0, is_fresh);
-    (void)coordinator_step(world, &event);
+    (void)sim_coordinator_step(world, &event);
 }
 
 void sim_coordinator_tick(struct sim_world *world)
 {
     struct tri_event event = {.type = TRI_EVENT_TICK};
 
-    (void)coordinator_step(world, &event);
-}
-
-/* ---- life ---- */
-
-static void coordinator_policies(const struct sim_swarm *swarm, struct tri_engine_options *options)
-{
-    for (uint32_t type = 0; type < TRI_TYPE_COUNT; type++) {
-        for (uint32_t subtype = 0; subtype < TRI_SUBTYPE_COUNT; subtype++) {
-            options->policies[type][subtype] = (struct tri_engine_policy){
-                .retries_max = swarm->retries_max,
-                .backoff_initial_ms = swarm->backoff_ms_initial,
-                .backoff_max_ms = swarm->backoff_ms_max,
-                .multiplier_permille = 2000,
-                .jitter_permille = swarm->jitter_permille,
-                .lock_ttl_ms = swarm->has_tight_lock && type == TRI_TYPE_GOVERNANCE
-                                   ? 1000 + swarm->retries_max * swarm->backoff_ms_max
-                                   : 0,
-                .dedup_window_ms = 600000,
-            };
-        }
-    }
-}
-
-void sim_coordinator_start(struct sim_world *world, uint32_t epoch)
-{
-    struct sim_coordinator *it = &world->coordinator;
-    struct tri_engine_options *options = &it->options;
-    const char *fault;
-    size_t bytes;
-
-    *options = (struct tri_engine_options){
-        .epoch = epoch,
-        .rounds_max = world->swarm.rounds_max,
-        .dedup_entries_max = SIM_MESSAGES_MAX + 8,
-        .body_counts = {SIM_MESSAGES_MAX / 2, SIM_MESSAGES_MAX, 4, 0, 0},
-        .waiters_max = SIM_MESSAGES_MAX * SIM_CLIENTS_MAX,
-        .chains = world->chains_named,
-        .chain_count = world->swarm.chain_count,
-        .locations = world->locations,
-        .location_count = world->swarm.asset_count,
-        .map_version = 1,
-        .timeout_ms = {world->swarm.timeout_ms[0], world->swarm.timeout_ms[1],
-                       world->swarm.timeout_ms[2]},
-        .timeout_ms_max = {300, 300, 300},
-        .rollback_window_ms = world->swarm.rollback_window_ms,
-        .clock_allowance_ms = world->swarm.clock_allowance_ms,
-        .chain_share_permille = 1000,
-    };
-    coordinator_policies(&world->swarm, options);
-    fault = tri_engine_check(options);
-    if (fault != NULL) {
-        sim_break(world, "options", "%s", fault);
-    }
-    assert(fault == NULL);
-    bytes = tri_engine_footprint(options);
-    if (it->memory_bytes < bytes) {
-        free(it->memory);
-        it->memory = aligned_alloc(TRI_CACHE_LINE, (bytes + 63) / 64 * 64);
-        assert(it->memory != NULL);
-        it->memory_bytes = bytes;
-    }
-    it->engine = tri_engine_init(it->memory, options);
-    it->lsn = it->flushing_lsn = it->durable_lsn = 0;
-    it->is_broken = false;
-    it->life++;
-    it->held_count = 0;
-    memset(it->round_key, 0, sizeof(it->round_key));
-}
-
-/* Without a recovery only what presumed abort covers may be forgotten: nobody may have applied. */
-bool sim_coordinator_may_crash(struct sim_world *world)
-{
-    for (uint32_t i = 0; i < world->swarm.message_count; i++) {
-        struct tri_engine_status status;
-        struct tri_wire_fault fault;
-        enum tri_frame_type type;
-        struct tri_text id;
-
-        (void)tri_wire_peek(world->messages[i].frame + TRI_FRAME_HEADER_BYTES,
-                            world->messages[i].frame_bytes - TRI_FRAME_HEADER_BYTES, &type, &id,
-                            &fault);
-        if (tri_engine_status(world->coordinator.engine, sim_key(id), id, world->now_ns, &status) !=
-                TRI_OK ||
-            !status.is_open) {
-            continue;
-        }
-        if ((strcmp(status.round.state, "PREPARING") != 0 &&
-             strcmp(status.round.state, "BACKOFF") != 0) ||
-            (status.round.unknown_mask | status.round.applied_mask) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-void sim_coordinator_crash(struct sim_world *world)
-{
-    struct sim_coordinator *it = &world->coordinator;
-    uint32_t down_ms = sim_between(&world->random, 1, 50);
-
-    sim_trace(world, "coordinator crashes", SIM_MESSAGES_MAX, 0, 0, it->options.epoch);
-    world->coverage.coordinator_crashes++;
-    world->coverage.presumed_aborts += tri_engine_open_count(it->engine);
-    while (it->held_count > 0) {
-        sim_frame_give(world, it->held[--it->held_count].frame);
-    }
-    check_coordinator_crashed(world);
-    sim_coordinator_start(world, it->options.epoch + 1);
-    for (uint32_t chain = 0; chain < world->swarm.chain_count; chain++) {
-        world->links[chain].is_told_up = false;
-        if (world->links[chain].is_up) {
-            sim_link_cut(world, chain, down_ms * TRI_NS_PER_MS);
-        }
-    }
-    for (uint32_t i = 0; i < world->swarm.message_count; i++) {
-        const struct check_message *message = &world->checker.messages[i];
-
-        if (message->is_known && !message->is_over && sim_chance(&world->random, 700)) {
-            sim_plan(world, (down_ms + sim_below(&world->random, 50)) * TRI_NS_PER_MS, SIM_SUBMIT,
-                     world->messages[i].client, i, 0);
-        }
-    }
-}
-
-/* D07: what is not durable now will never be known to be. */
-void sim_coordinator_break(struct sim_world *world)
-{
-    struct sim_coordinator *it = &world->coordinator;
-    struct tri_event event = {.type = TRI_EVENT_JOURNAL_FAILED};
-
-    sim_trace(world, "the journal fails", SIM_MESSAGES_MAX, 0, 0, it->durable_lsn + 1);
-    world->coverage.journal_failures++;
-    it->is_broken = true;
-    it->life++; /* the flush in flight never ends */
-    while (it->held_count > 0) {
-        sim_frame_give(world, it->held[--it->held_count].frame);
-    }
-    event.journal.lsn = it->durable_lsn + 1;
-    (void)coordinator_step(world, &event);
+    (void)sim_coordinator_step(world, &event);
 }

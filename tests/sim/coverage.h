@@ -68,8 +68,32 @@
     X(chain_crashes, 500, "chains crashed")                                     \
     X(chain_lost_work, 500, "chains that lost work with their crash")           \
     X(coordinator_crashes, 500, "coordinators crashed")                         \
+    X(crash_unaccepted, 500, "a crash forgot a message that was not accepted")  \
+    X(crash_undecided, 500, "a crash in an undecided attempt")                  \
+    X(crash_decided, 500, "a crash behind a decision")                          \
+    X(crash_committed, 500, "a crash when all had applied, without a record")   \
+    X(crash_rolling_back, 500, "a crash in a rollback")                         \
+    X(crash_recorded, 500, "a crash behind a primary record")                   \
+    X(crash_backing_off, 500, "a crash while the next attempt was waited for")  \
+    X(crash_closing, 500, "a crash that lost an outcome record")                \
+    X(crash_untold, 500, "a crash between an outcome record and its result")    \
+    X(crash_closed, 500, "a crash that lost the end behind a primary record")   \
+    X(crash_broken, 500, "a restart behind a failed journal")                   \
+    X(crashes_in_recovery, 500, "a recovery that crashed")                      \
+    X(crashes_after_recovery, 500, "a crash soon after a recovery")             \
+    X(recovered, 500, "open messages taken over by a restart")                  \
+    X(recovered_from_checkpoint, 500, "restarts that need a checkpoint")        \
+    X(checkpoints, 500, "checkpoints")                                          \
+    X(records_lost, 500, "records lost by crashes")                             \
+    X(records_dropped, 500, "records dropped behind checkpoints")               \
+    X(records_skipped, 500, "records skipped by a replay")                      \
+    X(resumed_commits, 500, "COMMIT sent again by a restart")                   \
+    X(resumed_rollbacks, 500, "ROLLBACK sent again by a restart")               \
+    X(resumed_finalizes, 500, "FINALIZE sent again by a restart")               \
+    X(resumed_attempts, 500, "an attempt that replaces one a restart ended")    \
+    X(results_again, 500, "a result of an earlier start given to a duplicate")  \
+    X(results_forgotten, 500, "a result forgotten in time")                     \
     X(journal_failures, 500, "journals failed")                                 \
-    X(presumed_aborts, 500, "messages that a coordinator crash forgot")         \
     X(wall_jumps, 500, "wall clocks moved")                                     \
     X(slow_verdicts, 500, "verdicts that took their time")
 

@@ -150,8 +150,8 @@ static void network_up(struct sim_world *world, uint32_t chain)
 {
     struct sim_link *link = &world->links[chain];
 
-    if (link->is_up || !world->chains[chain].is_running) {
-        return; /* a chain that starts connects by itself */
+    if (link->is_up || !world->chains[chain].is_running || world->coordinator.is_down) {
+        return; /* whoever starts, a chain or the coordinator, connects by itself */
     }
     link->is_up = true;
     link->is_welcomed = false;

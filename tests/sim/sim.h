@@ -10,10 +10,13 @@
  *   workload.c     what the clients will submit
  *   world.c        the clock, the calendar, the trace, the life of a run
  *   network.c      links between the coordinator and the chains, and their faults
- *   coordinator.c  the engine with its journal
+ *   coordinator.c  the engine, as a server would run it
+ *   journal.c      the coordinator's journal: records, their durability, checkpoints, replay
+ *   recovery.c     the coordinator's life: start, crash, restart from the journal
  *   chain.c        a participant with its journal, crash and restart
  *   books.c        a chain's ledger
  *   checker.c      what the protocol promises, seen from the wires alone
+ *   checker_restart.c  the same across restarts: what is durable, and what must follow from it
  *   verdict.c      the same, once everything has ended
  *   coverage.c     what has occurred over all seeds
  *
@@ -37,6 +40,7 @@
 #define SIM_MESSAGES_MAX  40U
 #define SIM_ASSETS_MAX    12U
 #define SIM_FRAME_BYTES   1280U /* the longest frame of the workload fits */
+#define SIM_EPOCHS_MAX    64U
 #define SIM_FRAMES_MAX    16384U
 #define SIM_MOMENTS_MAX   32768U
 #define SIM_HELD_MAX      4096U
@@ -62,8 +66,14 @@ struct sim_swarm {
     uint32_t cut_ms_max;
     uint32_t blocks; /* chains that take nothing for a while */
     uint32_t chain_crashes;
-    uint32_t coordinator_crashes;
-    bool journal_fails; /* of the coordinator, for good (D07) */
+    uint32_t coordinator_crashes;   /* at any time */
+    uint32_t crash_append_permille; /* crashes soon after a record, before or after it is durable */
+    uint32_t crash_again_permille;  /* crashes during or soon after a recovery */
+    uint32_t down_ms_max;
+    uint32_t checkpoint_ms_max; /* the most between two steps; 0 = no checkpoints */
+    bool permutes_chains;       /* each start numbers the chains anew */
+    bool journal_fails;         /* of the coordinator (D07) */
+    bool restarts_broken;       /* and is restarted after that */
     uint32_t wall_jumps;
     uint32_t journal_us_max; /* of the coordinator; 0 = durable at once */
     uint32_t chain_journal_us_max;
@@ -81,6 +91,7 @@ struct sim_swarm {
     uint32_t guaranteed_permille; /* the rest is ALL_OR_NOTHING */
     uint32_t critical_permille;
     uint32_t rounds_max;
+    uint32_t dedup_window_ms;
     uint32_t entries_max;
     uint32_t reservation_ttl_ms_max;
     uint32_t participant_window_ms;
@@ -91,6 +102,7 @@ struct sim_swarm {
     uint32_t timeout_ms[TRI_PHASE_COUNT];
     uint32_t rollback_window_ms;
     uint32_t clock_allowance_ms;
+    bool is_long;        /* a span in which results are forgotten */
     bool has_tight_lock; /* GOVERNANCE holds its locks so shortly that L04 bites */
 };
 
@@ -100,6 +112,8 @@ struct sim_message {
     uint8_t frame[SIM_FRAME_BYTES];
     uint32_t forged_bytes; /* the same id with other content; 0 = none */
     uint8_t forged[SIM_FRAME_BYTES];
+    struct tri_key key;
+    struct tri_text id; /* in `frame` */
     uint32_t client;
     uint32_t asset_count;
     uint8_t assets[4];
@@ -121,6 +135,8 @@ enum sim_moment_kind {
     SIM_CHAIN_CRASH,
     SIM_CHAIN_START,
     SIM_COORDINATOR_CRASH,
+    SIM_COORDINATOR_START,
+    SIM_CHECKPOINT,
     SIM_JOURNAL_FAIL,
     SIM_WALL_JUMP,
     SIM_HEAL,
@@ -144,6 +160,27 @@ struct sim_held {
     bool is_client;
 };
 
+struct sim_record {
+    uint32_t epoch;
+    enum tri_record kind;
+    uint64_t lsn;
+    uint64_t begin_lsn; /* CHECKPOINT only */
+    size_t at;          /* of its payload */
+    uint32_t bytes;
+};
+
+/* The streams of all epochs, in their order.  What stands before `first` has been dropped. */
+struct sim_journal {
+    struct sim_record *records;
+    uint32_t first;
+    uint32_t count;
+    uint32_t count_max;
+    uint8_t *payloads;
+    size_t payload_bytes;
+    size_t payload_bytes_max;
+    uint16_t chains[SIM_EPOCHS_MAX][SIM_CHAINS_MAX]; /* that an epoch numbers so */
+};
+
 struct sim_coordinator {
     struct tri_engine *engine;
     void *memory;
@@ -152,8 +189,19 @@ struct sim_coordinator {
     uint64_t lsn;
     uint64_t flushing_lsn; /* 0 = no flush in flight */
     uint64_t durable_lsn;
+    uint64_t checkpoint_lsn; /* of the last CHECKPOINT record; 0 = none */
     uint64_t life;
+    bool is_down;
     bool is_broken; /* its journal has failed */
+    uint32_t crash_count;
+    uint32_t recovered_count; /* open messages that this epoch has taken over */
+    struct sim_journal journal;
+    /* The engine numbers the chains otherwise than the world does. */
+    uint16_t index_of[SIM_CHAINS_MAX];
+    uint16_t chain_of[SIM_CHAINS_MAX];
+    struct tri_engine_chain chains_named[SIM_CHAINS_MAX];
+    uint16_t location_chains[SIM_ASSETS_MAX][SIM_CHAINS_MAX];
+    struct tri_engine_location locations[SIM_ASSETS_MAX];
     uint32_t held_count;
     struct sim_held held[SIM_HELD_MAX];
     struct tri_effects effects;
@@ -218,7 +266,11 @@ struct sim_answer {
     bool is_used;
 };
 
-/* What has crossed the wires about a message's newest attempt.  Masks have a bit per chain. */
+/*
+ * What has crossed the wires about a message's newest attempt.  Masks have a bit per chain.
+ *
+ * The checker names a record by its stamp: the epoch above the LSN.
+ */
 struct check_attempt {
     tri_attempt attempt;
     uint64_t begun_ns;
@@ -230,13 +282,50 @@ struct check_attempt {
     uint32_t prepare_no;
     uint32_t commit_ok;
     uint32_t commit_no;
-    uint32_t ended_sent; /* ABORT or ROLLBACK of this attempt */
+    uint32_t commit_said; /* has answered COMMIT in any way */
+    uint32_t ended_sent;  /* ABORT or ROLLBACK of this attempt */
+    uint32_t affected;
     uint32_t undone;
+    bool is_given_up; /* ABORT has gone out for it */
+    bool is_orphan;   /* a restart has ended it: nothing of it may leave any more (P10) */
+    uint64_t deadline_ms; /* of the rollback, wall time (A07) */
     uint64_t opened_downs[SIM_CHAINS_MAX]; /* the link's downs + 1 when a phase was sent last */
     uint64_t sent_ns[SIM_CHAINS_MAX];      /* when the open phase was sent last */
     uint8_t token_bytes[SIM_CHAINS_MAX];
     uint8_t tokens[SIM_CHAINS_MAX][TRI_TOKENS_BYTES_MAX];
 };
+
+/* Where a message stands as far as a restart is concerned. */
+enum check_stage {
+    CHECK_NOTHING,
+    CHECK_UNDECIDED,
+    CHECK_DECIDED,
+    CHECK_ROLLING_BACK,
+    CHECK_RECORDED,
+    CHECK_BACKING_OFF,
+    CHECK_ENDED,
+};
+
+/* How a message has ended, with its evidence: masks of chains. */
+struct check_end {
+    enum tri_ack_type type;
+    enum tri_error code;
+    uint32_t applied;
+    uint32_t refused;
+    uint32_t undone;
+    uint32_t rest;
+};
+
+/* What a record keeps of a message. */
+struct check_mark {
+    uint64_t stamp;
+    enum check_stage stage;
+    uint32_t may;
+    uint32_t retries;
+    struct check_attempt now;
+    struct check_end end;
+};
+#define CHECK_PENDING_MAX 8U
 
 struct check_client {
     uint32_t submits; /* delivered to the engine of this epoch */
@@ -248,24 +337,30 @@ struct check_client {
 
 struct check_message {
     bool is_known; /* a SUBMIT of it has crossed the wire */
-    bool is_over;  /* it ended under an earlier coordinator: nobody submits it again */
     enum tri_atomicity atomicity;
     bool is_critical;
     bool finalize_requested;
     uint32_t targets;
     uint32_t timeout_ms[TRI_PHASE_COUNT];
-    uint64_t accept_lsn; /* of this epoch */
+    uint64_t accept_lsn; /* 0 = not accepted, or forgotten by a crash */
     uint64_t outcome_lsn;
-    bool has_primary; /* durable, in any epoch */
-    bool has_result;
-    enum tri_ack_type result;
-    enum tri_error code;
-    uint32_t result_applied; /* evidence: masks of chains */
-    uint32_t result_refused;
-    uint32_t result_undone;
-    uint32_t result_rest;
-    uint32_t may; /* A11, as far as the wires show it */
+    uint64_t close_lsn;
+    struct tri_hash hash; /* of the content that was accepted */
+    bool has_primary;     /* durable, in any epoch */
+    struct check_end end; /* as its last outcome record says */
+    bool has_result;      /* a client has been told */
+    struct check_end told;
+    uint32_t may;     /* A11, as far as the wires show it */
+    uint32_t retries; /* used up so far (R03) */
+    uint64_t window_end_ns;   /* A07: of the rollback that runs */
+    uint64_t window_ms;       /* R06: for so long it is remembered when it has ended */
+    uint64_t ended_first_ns;  /* when it may have ended first, and last */
+    uint64_t ended_last_ns;
+    enum check_stage resumed; /* how this epoch has found the open attempt */
     struct check_attempt now;
+    struct check_mark kept; /* what a restart finds */
+    uint32_t pending_count;
+    struct check_mark pending[CHECK_PENDING_MAX]; /* on their way to be kept */
     struct check_client clients[SIM_CLIENTS_MAX];
     tri_attempt ended_at[SIM_CHAINS_MAX];  /* highest ABORT or ROLLBACK delivered */
     tri_attempt taken_at[SIM_CHAINS_MAX];  /* highest PREPARE or COMMIT delivered */
@@ -292,6 +387,8 @@ struct sim_checker {
     uint64_t submits;
     uint64_t repeats; /* frames of an attempt sent again */
     uint64_t strays;
+    uint64_t resumed_ns; /* when this epoch began */
+    uint32_t restarts;
     struct tri_frame frame;
 };
 
@@ -330,8 +427,6 @@ struct sim_world {
     char asset_ids[SIM_ASSETS_MAX][16];
     uint32_t asset_chains[SIM_ASSETS_MAX]; /* mask */
     uint32_t asset_turns[SIM_ASSETS_MAX];  /* messages drawn for it */
-    uint16_t asset_chain_list[SIM_ASSETS_MAX][SIM_CHAINS_MAX];
-    struct tri_engine_location locations[SIM_ASSETS_MAX];
 
     struct sim_coordinator coordinator;
     struct sim_chain chains[SIM_CHAINS_MAX];
@@ -396,16 +491,31 @@ void sim_network_moment(struct sim_world *world, const struct sim_moment *moment
 void sim_link_cut(struct sim_world *world, uint32_t chain, uint64_t down_ns);
 
 /* ---- coordinator.c ---- */
-void sim_coordinator_start(struct sim_world *world, uint32_t epoch);
-bool sim_coordinator_may_crash(struct sim_world *world);
-void sim_coordinator_crash(struct sim_world *world);
-void sim_coordinator_break(struct sim_world *world);
+enum tri_result sim_coordinator_step(struct sim_world *world, struct tri_event *event);
 void sim_coordinator_frame(struct sim_world *world, uint32_t chain, uint32_t frame);
 void sim_coordinator_submit(struct sim_world *world, uint32_t client, const uint8_t *bytes,
                             uint32_t count);
 void sim_coordinator_chain(struct sim_world *world, uint32_t chain, bool is_up, bool is_fresh);
 void sim_coordinator_tick(struct sim_world *world);
 void sim_coordinator_durable(struct sim_world *world);
+
+/* ---- journal.c ---- */
+void sim_journal_reset(struct sim_world *world);
+void sim_journal_append(struct sim_world *world, const struct tri_effect *effect);
+/* Drops what the newest durable checkpoint has made superfluous. */
+void sim_journal_durable(struct sim_world *world);
+/* Drops the records of this epoch above `lsn`. */
+void sim_journal_cut(struct sim_world *world, uint64_t lsn);
+/* Gives at most `count` records back to the engine; true if they were all. */
+bool sim_journal_replay(struct sim_world *world, uint32_t count);
+void sim_journal_close(struct sim_world *world);
+void sim_checkpoint(struct sim_world *world);
+
+/* ---- recovery.c ---- */
+void sim_coordinator_start(struct sim_world *world);
+void sim_coordinator_restart(struct sim_world *world);
+void sim_coordinator_crash(struct sim_world *world);
+void sim_coordinator_break(struct sim_world *world);
 
 /* ---- chain.c ---- */
 void sim_chain_start(struct sim_world *world, uint32_t chain);
@@ -429,9 +539,11 @@ enum tri_error sim_books_note(struct sim_world *world, uint32_t chain, uint32_t 
 
 /* ---- checker.c: taps on the wires and on the journal ---- */
 void check_submit(struct sim_world *world, uint32_t client, const struct tri_message *message);
+/* R01, R02: how the engine answers a SUBMIT with this content. */
+void check_submitted(struct sim_world *world, uint32_t index, bool was_known,
+                     const struct tri_hash *hash, const struct tri_effects *effects);
 void check_append(struct sim_world *world, const struct tri_effect *effect);
 void check_durable(struct sim_world *world);
-void check_coordinator_crashed(struct sim_world *world);
 void check_to_chain(struct sim_world *world, uint32_t chain, uint32_t frame);
 void check_at_chain(struct sim_world *world, uint32_t chain, const struct tri_frame *frame);
 void check_from_chain(struct sim_world *world, uint32_t chain, uint32_t frame);
@@ -439,6 +551,26 @@ void check_at_coordinator(struct sim_world *world, uint32_t chain, const struct 
 void check_to_client(struct sim_world *world, uint32_t client, uint32_t frame);
 uint32_t check_targets_mask(const struct sim_world *world, const struct tri_text *chains,
                             uint32_t count);
+
+/* ---- checker_restart.c ---- */
+uint64_t check_stamp(const struct sim_world *world, uint64_t lsn);
+/* A record that keeps of the message what stands in the account now. */
+void check_keep_mark(struct sim_world *world, struct check_message *it, uint64_t stamp,
+                     enum check_stage stage);
+/* An outcome record: how it says that the message has ended. */
+void check_outcome(struct sim_world *world, uint32_t index, const struct tri_effect *effect);
+enum check_stage check_stage_now(const struct check_message *it);
+/* What is pending and durable is kept. */
+void check_keep(struct sim_world *world, uint64_t lsn);
+/* A decision that this epoch has taken over is settled: not before its COMMIT was answered. */
+void check_settled(struct sim_world *world, uint32_t index);
+/* How late a timer may be. */
+uint64_t check_lag_ns(const struct sim_world *world);
+void check_crashed(struct sim_world *world, uint64_t cut_lsn);
+void check_recovered(struct sim_world *world);
+/* R06: whether an ended message must be remembered, must be forgotten, or neither. */
+bool check_must_know(const struct sim_world *world, const struct check_message *it);
+bool check_must_forget(const struct sim_world *world, const struct check_message *it);
 
 /* ---- verdict.c ---- */
 void check_calm(struct sim_world *world);

@@ -27,10 +27,31 @@ static void draw_network(struct sim_random *random, struct sim_swarm *swarm)
     swarm->cut_ms_max = sim_between(random, 5, 400);
     swarm->blocks = sometimes(random, 1, 5);
     swarm->chain_crashes = sometimes(random, 1, 5);
-    swarm->coordinator_crashes = sim_chance(random, 300) ? sim_between(random, 1, 3) : 0;
-    swarm->journal_fails = swarm->coordinator_crashes == 0 && sim_chance(random, 60);
     swarm->wall_jumps = sim_chance(random, 300) ? sim_between(random, 1, 4) : 0;
     swarm->tick_lag_us = sometimes(random, 1, 3000);
+}
+
+/* A clock that jumps an hour back would let a message in again that a long time has forgotten. */
+static uint32_t draw_down_ms(struct sim_random *random, const struct sim_swarm *swarm)
+{
+    if (sim_chance(random, 700)) {
+        return 50;
+    }
+    return swarm->wall_jumps == 0 && sim_chance(random, 500) ? 90000 : 1500;
+}
+
+static void draw_restarts(struct sim_random *random, struct sim_swarm *swarm)
+{
+    uint32_t checkpoint_ms = swarm->is_long ? 5000 : 80;
+
+    swarm->coordinator_crashes = sim_chance(random, 300) ? sim_between(random, 1, 3) : 0;
+    swarm->crash_append_permille = sim_chance(random, 300) ? sim_between(random, 3, 60) : 0;
+    swarm->crash_again_permille = sometimes(random, 100, 700);
+    swarm->down_ms_max = draw_down_ms(random, swarm);
+    swarm->checkpoint_ms_max = sometimes(random, checkpoint_ms / 10, checkpoint_ms);
+    swarm->permutes_chains = sim_chance(random, 500);
+    swarm->journal_fails = sim_chance(random, 60);
+    swarm->restarts_broken = sim_chance(random, 600);
 }
 
 static void draw_chains(struct sim_random *random, struct sim_swarm *swarm)
@@ -51,6 +72,9 @@ static void draw_chains(struct sim_random *random, struct sim_swarm *swarm)
 static void draw_coordinator(struct sim_random *random, struct sim_swarm *swarm)
 {
     swarm->rounds_max = sim_chance(random, 150) ? sim_between(random, 2, 6) : SIM_MESSAGES_MAX;
+    swarm->dedup_window_ms = swarm->is_long || sim_chance(random, 300)
+                                 ? sim_between(random, 2000, 60000)
+                                 : 600000;
     swarm->retries_max = sim_between(random, 0, 3);
     swarm->backoff_ms_initial = sim_between(random, 1, 40);
     swarm->backoff_ms_max = swarm->backoff_ms_initial + sim_between(random, 0, 200);
@@ -71,16 +95,21 @@ void sim_swarm_draw(struct sim_world *world)
     memset(swarm, 0, sizeof(*swarm));
     swarm->chain_count = sim_between(random, 2, SIM_CHAINS_MAX);
     swarm->client_count = sim_between(random, 1, SIM_CLIENTS_MAX);
-    swarm->message_count = sim_between(random, 4, 24);
+    /* Many at times: a checkpoint then takes more than a step. */
+    swarm->message_count = sim_chance(random, 100) ? sim_between(random, 25, SIM_MESSAGES_MAX)
+                                                   : sim_between(random, 4, 24);
     swarm->asset_count = sim_chance(random, 300) ? sim_between(random, 1, 3)
                                                  : sim_between(random, 4, SIM_ASSETS_MAX);
-    swarm->span_ms = sim_between(random, 50, 1500);
+    swarm->is_long = sim_chance(random, 100);
+    swarm->span_ms =
+        swarm->is_long ? sim_between(random, 5000, 60000) : sim_between(random, 50, 1500);
     swarm->duplicate_submits = sometimes(random, 1, 8);
     swarm->equivocations = sim_chance(random, 200) ? sim_between(random, 1, 3) : 0;
     swarm->best_effort_permille = sim_between(random, 0, 400);
     swarm->guaranteed_permille = sim_between(random, 100, 600);
     swarm->critical_permille = sometimes(random, 50, 200);
     draw_network(random, swarm);
+    draw_restarts(random, swarm);
     draw_chains(random, swarm);
     draw_coordinator(random, swarm);
 }
@@ -94,7 +123,8 @@ void sim_swarm_print(const struct sim_world *world)
         "%u/%uus, cuts %u/%ums blocks %u, crashes %u+%u, wall jumps %u, journals %u/%uus, ledger "
         "slow %u/%ums refuse %u/%u reject %u fence %u, rounds %u entries %u ttl cut %u, retries %u "
         "backoff %u..%u jitter %u, timeouts %u/%u/%u window %u allowance %u, lag %uus, span %ums, "
-        "dup submits %u equivocations %u, mix %u/%u critical %u%s%s\n",
+        "dup submits %u equivocations %u, mix %u/%u critical %u, crashes at records %u again %u "
+        "down %ums checkpoints %ums remembered %ums%s%s%s%s%s\n",
         (unsigned long long)world->seed, s->chain_count, s->client_count, s->message_count,
         s->asset_count, s->is_datagram ? "datagrams" : "streams", s->loss_permille,
         s->duplicate_permille, s->delay_us_max, s->slow_permille, s->slow_us_max, s->cuts,
@@ -105,6 +135,9 @@ void sim_swarm_print(const struct sim_world *world)
         s->backoff_ms_initial, s->backoff_ms_max, s->jitter_permille, s->timeout_ms[0],
         s->timeout_ms[1], s->timeout_ms[2], s->rollback_window_ms, s->clock_allowance_ms,
         s->tick_lag_us, s->span_ms, s->duplicate_submits, s->equivocations, s->best_effort_permille,
-        s->guaranteed_permille, s->critical_permille, s->has_tight_lock ? ", tight locks" : "",
-        s->journal_fails ? ", journal fails" : "");
+        s->guaranteed_permille, s->critical_permille, s->crash_append_permille,
+        s->crash_again_permille, s->down_ms_max, s->checkpoint_ms_max, s->dedup_window_ms,
+        s->has_tight_lock ? ", tight locks" : "", s->permutes_chains ? ", chains permuted" : "",
+        s->is_long ? ", long" : "", s->journal_fails ? ", journal fails" : "",
+        s->journal_fails && s->restarts_broken ? " and is restarted" : "");
 }

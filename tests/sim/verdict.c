@@ -13,18 +13,18 @@ static void expect(const struct check_message *it, uint32_t *must, uint32_t *mus
     if (!it->has_result) {
         return;
     }
-    if (it->atomicity == TRI_BEST_EFFORT || it->code == TRI_ERROR_RECONCILIATION_REQUIRED) {
-        *must = it->result_applied;
-        *must_not = ~it->targets | it->result_refused;
+    if (it->atomicity == TRI_BEST_EFFORT || it->told.code == TRI_ERROR_RECONCILIATION_REQUIRED) {
+        *must = it->told.applied;
+        *must_not = ~it->targets | it->told.refused;
         return;
     }
-    if (it->result == TRI_ACK_PROCESSED) {
+    if (it->told.type == TRI_ACK_PROCESSED) {
         *must = it->targets;
         *must_not = ~it->targets;
         return;
     }
-    if (it->code == TRI_ERROR_ROLLBACK_INCOMPLETE) {
-        *must_not = ~it->targets | it->result_undone | it->result_refused;
+    if (it->told.code == TRI_ERROR_ROLLBACK_INCOMPLETE) {
+        *must_not = ~it->targets | it->told.undone | it->told.refused;
     }
 }
 
@@ -45,7 +45,7 @@ static const char *statement_of(const struct check_message *it)
 
 static void check_effects(struct sim_world *world, uint32_t index)
 {
-    const struct check_message *it = &world->checker.messages[index];
+    struct check_message *it = &world->checker.messages[index];
     uint32_t applied = 0;
     uint32_t must;
     uint32_t must_not;
@@ -58,8 +58,19 @@ static void check_effects(struct sim_world *world, uint32_t index)
         }
         applied |= (uint32_t)(net != 0) << chain;
     }
+    if (!it->has_result && it->kept.stage == CHECK_ENDED) {
+        it->has_result = true; /* a restart has cut off everybody who waited */
+        it->told = it->kept.end;
+    }
     if (!it->has_result && world->coordinator.is_broken) {
         return; /* a restart would recover it */
+    }
+    if (!it->has_result && it->accept_lsn != 0) {
+        sim_break(world, "C04", "m%u was accepted and has not ended", index);
+    }
+    if (it->has_primary && it->told.type != TRI_ACK_PROCESSED) {
+        sim_break(world, "A08", "m%u has a primary record and ended %s %s", index,
+                  tri_ack_type_name(it->told.type), tri_error_name(it->told.code));
     }
     expect(it, &must, &must_not);
     if ((applied & must) != must || (applied & must_not) != 0) {
@@ -67,11 +78,11 @@ static void check_effects(struct sim_world *world, uint32_t index)
                   "m%u (%s, targets %#x) ended %s %s: applied on %#x, must be on %#x, must not on "
                   "%#x",
                   index, tri_atomicity_name(it->atomicity), it->targets,
-                  it->has_result ? tri_ack_type_name(it->result) : "without a result",
-                  tri_error_name(it->code), applied, must, must_not & it->targets);
+                  it->has_result ? tri_ack_type_name(it->told.type) : "without a result",
+                  tri_error_name(it->told.code), applied, must, must_not & it->targets);
     }
     if (it->has_result && it->atomicity != TRI_BEST_EFFORT &&
-        it->code == TRI_ERROR_RECONCILIATION_REQUIRED && it->atomicity != TRI_GUARANTEED) {
+        it->told.code == TRI_ERROR_RECONCILIATION_REQUIRED && it->atomicity != TRI_GUARANTEED) {
         sim_break(world, "A03", "m%u is not GUARANTEED and waits for reconciliation", index);
     }
 }
@@ -134,16 +145,10 @@ void check_calm(struct sim_world *world)
     }
     for (uint32_t chain = 0; chain < world->swarm.chain_count; chain++) {
         for (uint32_t i = 0; i < world->swarm.message_count; i++) {
-            struct tri_wire_fault fault;
-            enum tri_frame_type type;
-            struct tri_text id;
             tri_attempt attempt;
 
-            (void)tri_wire_peek(world->messages[i].frame + TRI_FRAME_HEADER_BYTES,
-                                world->messages[i].frame_bytes - TRI_FRAME_HEADER_BYTES, &type, &id,
-                                &fault);
-            if (tri_participant_state(world->chains[chain].participant, sim_key(id), &attempt) ==
-                TRI_PARTICIPANT_RESERVED) {
+            if (tri_participant_state(world->chains[chain].participant, world->messages[i].key,
+                                      &attempt) == TRI_PARTICIPANT_RESERVED) {
                 sim_break(world, "P14", "chain %u still waits for m%u, which has ended", chain, i);
             }
         }
@@ -179,10 +184,30 @@ static void check_counters(struct sim_world *world)
         sim_break(world, "counters", "%llu frames were sent again, %llu are counted",
                   (unsigned long long)checker->repeats, (unsigned long long)counters->resends);
     }
-    if (!world->coordinator.is_broken && counters->accepted != ended) {
-        sim_break(world, "R09", "%llu messages accepted, %llu ended",
-                  (unsigned long long)counters->accepted, (unsigned long long)ended);
+    if (!world->coordinator.is_broken &&
+        counters->accepted + world->coordinator.recovered_count != ended) {
+        sim_break(world, "R09", "%llu messages accepted, %u taken over, %llu ended",
+                  (unsigned long long)counters->accepted, world->coordinator.recovered_count,
+                  (unsigned long long)ended);
     }
+}
+
+/* R06 */
+static void check_memory(struct sim_world *world, uint32_t index)
+{
+    const struct check_message *it = &world->checker.messages[index];
+    const struct sim_message *message = &world->messages[index];
+    struct tri_engine_status status;
+    bool is_known = tri_engine_status(world->coordinator.engine, message->key, message->id,
+                                      world->now_ns, &status) == TRI_OK;
+
+    if (!is_known && check_must_know(world, it)) {
+        sim_break(world, "R06", "m%u is forgotten too early", index);
+    }
+    if (is_known && check_must_forget(world, it)) {
+        sim_break(world, "R06", "m%u is remembered too long", index);
+    }
+    world->coverage.results_forgotten += !is_known && it->ended_last_ns != 0;
 }
 
 void check_end(struct sim_world *world)
@@ -190,6 +215,7 @@ void check_end(struct sim_world *world)
     for (uint32_t i = 0; i < world->swarm.message_count; i++) {
         check_effects(world, i);
         if (!world->coordinator.is_broken) {
+            check_memory(world, i);
             check_clients(world, i);
         }
     }

@@ -37,24 +37,25 @@ static void draw_map(struct sim_world *world)
     for (uint32_t i = 0; i < world->swarm.asset_count; i++) {
         uint32_t mask =
             sim_chance(random, 500) ? everybody : (uint32_t)sim_random(random) & everybody;
-        uint32_t count = 0;
 
         if (mask == 0) {
             mask = 1;
         }
         (void)snprintf(world->asset_ids[i], sizeof(world->asset_ids[i]), "asset-%u", i);
         world->asset_chains[i] = mask;
-        for (uint32_t chain = 0; chain < world->swarm.chain_count; chain++) {
-            if ((mask >> chain & 1U) != 0) {
-                world->asset_chain_list[i][count++] = (uint16_t)chain;
-            }
-        }
-        world->locations[i] = (struct tri_engine_location){
-            .pattern = text_of(world->asset_ids[i]),
-            .chains = world->asset_chain_list[i],
-            .chain_count = count,
-        };
     }
+}
+
+/* The id as it stands in the message's frame. */
+static struct tri_text id_in(const struct sim_message *message)
+{
+    struct tri_text id = {NULL, 0};
+    struct tri_wire_fault fault;
+    enum tri_frame_type type;
+
+    (void)tri_wire_peek(message->frame + TRI_FRAME_HEADER_BYTES,
+                        message->frame_bytes - TRI_FRAME_HEADER_BYTES, &type, &id, &fault);
+    return id;
 }
 
 static void draft_kind(struct sim_world *world, struct tri_message *message)
@@ -80,8 +81,10 @@ static void draft_kind(struct sim_world *world, struct tri_message *message)
     }
     message->scope = sim_chance(random, 500) ? TRI_SCOPE_ALL_CHAINS : TRI_SCOPE_TARGETS;
     message->finalize_requested = message->atomicity == TRI_BEST_EFFORT && sim_chance(random, 500);
-    /* A lock of GOVERNANCE lasts 1,500 ms when locks are tight. */
-    message->ttl_s = world->swarm.has_tight_lock && message->type == TRI_TYPE_GOVERNANCE
+    /* A lock of GOVERNANCE lasts 1,500 ms when locks are tight; a lock is never remembered for
+     * shorter, so what is to be forgotten in a run must have a short one. */
+    message->ttl_s = (world->swarm.has_tight_lock && message->type == TRI_TYPE_GOVERNANCE) ||
+                             world->swarm.is_long
                          ? 1
                          : sim_between(random, 1, 20);
 }
@@ -185,6 +188,8 @@ static void draw_message(struct sim_world *world, uint32_t index)
         message->assets[i] = (uint8_t)draft.asset_numbers[i];
     }
     message->frame_bytes = encode(world, &draft, message->frame);
+    message->key = sim_key(draft.message.id);
+    message->id = id_in(message);
     draft.payload[draft.message.payload.bytes - 1] ^= 1U;
     message->forged_bytes = encode(world, &draft, message->forged);
     sim_plan(world, at_ms * TRI_NS_PER_MS, SIM_SUBMIT, message->client, index, 0);

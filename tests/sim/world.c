@@ -196,26 +196,15 @@ static void world_submit(struct sim_world *world, const struct sim_moment *momen
     const struct sim_message *message = &world->messages[moment->what];
     bool is_forged = moment->life == 1;
 
-    if (world->checker.messages[moment->what].is_over) {
-        return; /* the client has its result, and no coordinator alive remembers the message */
+    if (world->coordinator.is_down) {
+        sim_plan(world, sim_between(&world->random, 1, 500) * TRI_NS_PER_MS, SIM_SUBMIT,
+                 moment->who, moment->what, moment->life); /* the client tries again */
+        return;
     }
     sim_trace(world, is_forged ? "SUBMIT with other content" : "SUBMIT", moment->what, moment->who,
               0, 0);
     sim_coordinator_submit(world, moment->who, is_forged ? message->forged : message->frame,
                            is_forged ? message->forged_bytes : message->frame_bytes);
-}
-
-static void world_coordinator_crash(struct sim_world *world, const struct sim_moment *moment)
-{
-    if (world->is_healed) {
-        return;
-    }
-    if (!sim_coordinator_may_crash(world)) {
-        sim_plan(world, sim_between(&world->random, 1, 20) * TRI_NS_PER_MS / 2,
-                 SIM_COORDINATOR_CRASH, moment->who, moment->what, 0);
-        return;
-    }
-    sim_coordinator_crash(world);
 }
 
 static void world_wall_jump(struct sim_world *world, const struct sim_moment *moment)
@@ -300,7 +289,19 @@ static void world_happen(struct sim_world *world, const struct sim_moment *momen
         sim_chain_restart(world, moment->who);
         return;
     case SIM_COORDINATOR_CRASH:
-        world_coordinator_crash(world, moment);
+        if (!world->is_healed || world->coordinator.is_broken) {
+            sim_coordinator_crash(world);
+        }
+        return;
+    case SIM_COORDINATOR_START:
+        if (moment->life == world->coordinator.life) {
+            sim_coordinator_restart(world);
+        }
+        return;
+    case SIM_CHECKPOINT:
+        if (moment->life == world->coordinator.life) {
+            sim_checkpoint(world);
+        }
         return;
     case SIM_JOURNAL_FAIL:
         sim_coordinator_break(world);
@@ -367,7 +368,7 @@ static void world_start(struct sim_world *world, uint64_t seed, bool is_printing
         sim_swarm_print(world);
     }
     sim_workload_draw(world);
-    sim_coordinator_start(world, 1);
+    sim_coordinator_start(world);
     for (uint32_t chain = 0; chain < world->swarm.chain_count; chain++) {
         sim_chain_start(world, chain);
     }
@@ -378,7 +379,9 @@ static void world_start(struct sim_world *world, uint64_t seed, bool is_printing
 /* The earliest timer: whose it is, SIM_CHAINS_MAX for the coordinator. */
 static uint64_t world_next_timer(const struct sim_world *world, uint32_t *who)
 {
-    uint64_t next_ns = tri_engine_deadline_ns(world->coordinator.engine);
+    uint64_t next_ns = world->coordinator.is_down
+                           ? TRI_NEVER
+                           : tri_engine_deadline_ns(world->coordinator.engine);
 
     *who = SIM_CHAINS_MAX;
     for (uint32_t chain = 0; chain < world->swarm.chain_count; chain++) {
@@ -465,6 +468,7 @@ void sim_close(struct sim_world *world)
 {
     free(world->frames);
     free(world->coordinator.memory);
+    sim_journal_close(world);
     for (uint32_t chain = 0; chain < SIM_CHAINS_MAX; chain++) {
         free(world->chains[chain].memory);
         free(world->chains[chain].flushing);

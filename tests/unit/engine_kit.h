@@ -31,8 +31,10 @@ struct kit {
     struct tri_effects effects;
     uint64_t now_ns;
     uint64_t wall_ms;
-    uint64_t lsn; /* of the last APPEND */
-    bool is_slow; /* records become durable only by kit_durable() */
+    uint64_t lsn;       /* of the last APPEND */
+    uint32_t submitter; /* of the next SUBMIT */
+    bool is_slow;       /* records become durable only by kit_durable() */
+    void (*on_append)(struct kit *kit, const struct tri_effect *append); /* right after its step */
     char log[8192];
     struct tri_engine_options options;
     struct tri_engine_chain chains[3];
@@ -121,8 +123,9 @@ static inline void kit_log_send(struct kit *kit, const struct tri_effect *effect
 
 static inline void kit_log_effect(struct kit *kit, const struct tri_effect *effect)
 {
-    static const char *const records[] = {"ACCEPT",   "ATTEMPT", "DECISION",
-                                          "ROLLBACK", "PRIMARY", "OUTCOME"};
+    static const char *const records[TRI_RECORD_COUNT] = {
+        "ACCEPT",  "ATTEMPT", "DECISION", "ROLLBACK", "PRIMARY",
+        "OUTCOME", "CLOSE",   "IMAGE",    "REMEMBER", "CHECKPOINT"};
 
     switch (effect->type) {
     case TRI_EFFECT_SEND:
@@ -132,6 +135,9 @@ static inline void kit_log_effect(struct kit *kit, const struct tri_effect *effe
         kit_log(kit, " %s=%u", records[effect->append.kind], (unsigned)effect->append.lsn);
         assert(effect->append.lsn == kit->lsn + 1);
         kit->lsn = effect->append.lsn;
+        if (kit->on_append != NULL) {
+            kit->on_append(kit, effect);
+        }
         break;
     case TRI_EFFECT_NOTIFY:
         if (effect->notify.kind == TRI_NOTIFY_NOTICE) {
@@ -289,6 +295,7 @@ static inline enum tri_result kit_submit_as(struct kit *kit, const struct tri_me
     event.submit.key = kit_key(kit->frame.submit.id);
     event.submit.message = &kit->frame.submit;
     event.submit.client = client;
+    event.submit.submitter = kit->submitter;
     return kit_step(kit, &event);
 }
 

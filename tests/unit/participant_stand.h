@@ -134,14 +134,9 @@ static inline void stand_ledger(struct stand *stand, const struct tri_participan
     };
 }
 
-/* One step and its effects, without any verdict. */
-static inline enum tri_result stand_step(struct stand *stand, struct tri_participant_event *event)
+/* What stand->effects holds. */
+static inline void stand_carry_out(struct stand *stand)
 {
-    enum tri_result result;
-
-    event->now_ns = stand->now_ns;
-    event->wall_ms = stand->wall_ms;
-    result = tri_participant_step(stand->participant, event, &stand->effects);
     for (uint32_t i = 0; i < stand->effects.count; i++) {
         const struct tri_participant_effect *effect = &stand->effects.at[i];
 
@@ -163,6 +158,17 @@ static inline enum tri_result stand_step(struct stand *stand, struct tri_partici
             break;
         }
     }
+}
+
+/* One step and its effects, without any verdict. */
+static inline enum tri_result stand_step(struct stand *stand, struct tri_participant_event *event)
+{
+    enum tri_result result;
+
+    event->now_ns = stand->now_ns;
+    event->wall_ms = stand->wall_ms;
+    result = tri_participant_step(stand->participant, event, &stand->effects);
+    stand_carry_out(stand);
     return result;
 }
 

@@ -103,10 +103,12 @@ ENGINE_TEST(admit, R01_the_ninth_waiter_takes_the_place_of_the_oldest_beside_the
 {
     struct tri_message message = kit_message("m", TRI_GUARANTEED);
 
-    for (uint64_t client = 1; client <= 9; client++) {
+    for (uint64_t client = 1; client <= 8; client++) {
         (void)kit_submit_as(&kit, &message, client);
     }
     (void)kit_said(&kit);
+    (void)kit_submit_as(&kit, &message, 9);
+    SAID("REJECTED:BUSY!2(dup) RECEIVED!9(dup)"); /* every submit has its end */
     (void)kit_reject(&kit, "m", 0, TRI_PHASE_PREPARE, 1, TRI_ERROR_UNKNOWN_ASSET);
     SAID("ABORT#1>012 OUTCOME=2 REJECTED:UNKNOWN_ASSET@2 REJECTED:UNKNOWN_ASSET!9@2 "
          "REJECTED:UNKNOWN_ASSET!8@2 REJECTED:UNKNOWN_ASSET!7@2 REJECTED:UNKNOWN_ASSET!6@2 "
@@ -259,6 +261,81 @@ ENGINE_TEST(admit, R08_one_waiting_chain_cannot_take_every_place)
     SAID("REJECTED:BUSY");
 }
 
+/* Three submitters, each with 16 of the 64 places and 32 of the 128 entries. */
+static void start_with_submitters(void)
+{
+    kit_fini(&kit);
+    kit_options(&kit);
+    kit.options.submitters_max = 3;
+    kit.options.submitter_share_permille = 250;
+    kit_start(&kit);
+}
+
+/* Submits `count` messages of `submitter` and forgets what was said. */
+static void submit_many(uint32_t submitter, uint32_t first, uint32_t count)
+{
+    char id[16];
+
+    kit.submitter = submitter;
+    for (uint32_t i = first; i < first + count; i++) {
+        (void)snprintf(id, sizeof(id), "s%u-%u", submitter, i);
+        kit_submit(&kit, id, TRI_GUARANTEED);
+    }
+    (void)kit_said(&kit);
+}
+
+ENGINE_TEST(admit, R08_one_submitter_cannot_take_every_place)
+{
+    start_with_submitters();
+    submit_many(3, 0, 16);
+    kit_submit(&kit, "late", TRI_GUARANTEED);
+    SAID("REJECTED:BUSY");
+    cr_assert_eq(COUNT(refused_submitter_share), 1U);
+    kit.submitter = 2;
+    kit_submit(&kit, "other", TRI_GUARANTEED);
+    cr_assert_str_eq(kit_status(&kit, "other").round.state, "PREPARING");
+    (void)kit_reject(&kit, "s3-5", 0, TRI_PHASE_PREPARE, 1, TRI_ERROR_UNKNOWN_ASSET);
+    (void)kit_said(&kit);
+    kit.submitter = 3;
+    kit_submit(&kit, "late", TRI_GUARANTEED);
+    cr_assert_str_eq(kit_status(&kit, "late").round.state, "PREPARING");
+}
+
+ENGINE_TEST(admit, R08_what_is_remembered_of_a_submitter_is_part_of_its_share)
+{
+    struct tri_message message = kit_message("much-later", TRI_GUARANTEED);
+    char id[16];
+
+    start_with_submitters();
+    for (uint32_t i = 0; i < 32; i++) {
+        submit_many(1, i, 1);
+        (void)snprintf(id, sizeof(id), "s1-%u", i);
+        (void)kit_reject(&kit, id, 0, TRI_PHASE_PREPARE, 1, TRI_ERROR_UNKNOWN_ASSET);
+    }
+    (void)kit_said(&kit);
+    cr_assert_eq(tri_engine_open_count(kit.engine), 0U);
+    kit_submit(&kit, "late", TRI_GUARANTEED);
+    SAID("REJECTED:BUSY");
+    kit_submit(&kit, "s1-3", TRI_GUARANTEED); /* R01: a duplicate takes nothing */
+    SAID("REJECTED:UNKNOWN_ASSET(dup)");
+    kit_pass(&kit, 400000); /* R06: until the last of them is forgotten */
+    (void)kit_said(&kit);
+    message.timestamp_ms = kit.wall_ms;
+    (void)kit_submit_as(&kit, &message, 1);
+    cr_assert_str_eq(kit_status(&kit, "much-later").round.state, "PREPARING");
+    cr_assert_eq(COUNT(refused_submitter_share), 1U);
+}
+
+ENGINE_TEST(admit, R08_a_submitter_that_is_not_told_apart_has_no_share)
+{
+    start_with_submitters();
+    submit_many(4, 0, 40);
+    cr_assert_eq(tri_engine_open_count(kit.engine), 40U);
+    submit_many(0, 0, 24);
+    cr_assert_eq(tri_engine_open_count(kit.engine), 64U);
+    cr_assert_eq(COUNT(refused_submitter_share), 0U);
+}
+
 ENGINE_TEST(admit, R09_a_draining_engine_takes_nothing_new_and_ends_what_is_open)
 {
     struct tri_event drain = {.type = TRI_EVENT_DRAIN};
@@ -286,6 +363,12 @@ Test(admit_options, every_rule_names_its_field)
     kit_options(&kit);
     kit.options.dedup_entries_max = 63;
     cr_assert_eq(strncmp(tri_engine_check(&kit.options), "dedup_entries_max", 17), 0);
+    kit_options(&kit);
+    kit.options.submitters_max = 4096;
+    cr_assert_eq(strncmp(tri_engine_check(&kit.options), "submitters_max", 14), 0);
+    kit_options(&kit);
+    kit.options.submitters_max = 1;
+    cr_assert_eq(strncmp(tri_engine_check(&kit.options), "submitter_share_permille", 24), 0);
     kit_options(&kit);
     kit.options.policies[1][0].lock_ttl_ms = 8999; /* L01: 1 s + 2 x 4 s */
     cr_assert_eq(strncmp(tri_engine_check(&kit.options), "lock_ttl_ms", 11), 0);

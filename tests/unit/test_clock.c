@@ -3,9 +3,11 @@
  * Goal: dates are written as the specification writes them, and the time that
  * drives timers never goes back.
  *
- * Method: literal dates, the last one beyond what four digits of a year can say.
+ * Method: literal dates, the last one beyond what four digits of a year can say, and every day of a
+ * calendar's period against the C library.
  */
 #include <criterion/criterion.h>
+#include <time.h>
 
 #include "io/clock.h"
 
@@ -17,8 +19,26 @@ Test(clock, dates_are_iso_8601_in_utc)
     cr_expect_str_eq(text, "1970-01-01T00:00:00.000Z");
     tri_clock_text(UINT64_C(951827696789), text);
     cr_expect_str_eq(text, "2000-02-29T12:34:56.789Z");
+    tri_clock_text(UINT64_C(253402300799999), text);
+    cr_expect_str_eq(text, "9999-12-31T23:59:59.999Z");
     tri_clock_text(UINT64_MAX, text);
     cr_expect_str_eq(text, "9999-12-31T00:00:00.615Z");
+}
+
+/* Each day from 1970 to 2400: 400 years, after which the calendar repeats. */
+Test(clock, every_day_of_the_calendar_is_the_one_of_the_library)
+{
+    for (time_t day = 0; day < 157060; day++) {
+        time_t seconds = day * 86400 + 86399;
+        char text[TRI_CLOCK_TEXT_BYTES];
+        char expected[TRI_CLOCK_TEXT_BYTES];
+        struct tm date;
+
+        cr_assert_not_null(gmtime_r(&seconds, &date));
+        cr_assert_gt(strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S.001Z", &date), 0);
+        tri_clock_text((uint64_t)seconds * 1000 + 1, text);
+        cr_assert_str_eq(text, expected);
+    }
 }
 
 Test(clock, monotonic_time_never_goes_back)

@@ -226,7 +226,7 @@ Test(config, names_are_checked_and_unique)
             "x.yaml:6: retries[0].subtype: must be NONE, or EXECUTE of GOVERNANCE");
     refuses(LEAST "retries:\n- type: STATE_SYNC\n- type: STATE_SYNC\n",
             "x.yaml:6: retries[1].type: this type and subtype has a policy already");
-    refuses(LEAST "journal: disk\n", "x.yaml:4: journal: must be none in this version");
+    refuses(LEAST "journal: disk\n", "x.yaml:4: journal: must be file or none");
     refuses(LEAST "log: {level: loud}\n",
             "x.yaml:4: log.level: must be error, warn, info or debug");
 }

@@ -21,7 +21,7 @@ ENGINE_TEST(engine, P01_guaranteed_runs_three_phases)
     kit_all_ok(&kit, "m", TRI_PHASE_COMMIT, 1);
     SAID("PRIMARY=3 NOTICE@3 FINALIZE#1>012@3");
     kit_all_ok(&kit, "m", TRI_PHASE_FINALIZE, 1);
-    SAID("PROCESSED");
+    SAID("PROCESSED CLOSE=4");
     cr_assert_eq(tri_engine_open_count(kit.engine), 0U);
     cr_assert_eq(COUNT(processed), 1U);
 }
@@ -474,7 +474,7 @@ ENGINE_TEST(engine, A09_finalize_is_resent_then_the_result_names_who_lacks_it)
     kit_pass(&kit, 2001);
     SAID("FINALIZE#1>2");
     kit_pass(&kit, 4000);
-    SAID("PROCESSED:FINALIZE_INCOMPLETE");
+    SAID("OUTCOME=4 PROCESSED:FINALIZE_INCOMPLETE@4");
     cr_assert_eq(kit_status(&kit, "m").round.final_mask, 3U);
     cr_assert_eq(kit_status(&kit, "m").round.applied_mask, 7U);
     cr_assert_eq(COUNT(escalations), 0U);
@@ -499,7 +499,7 @@ ENGINE_TEST(engine, A09_a_late_finalize_ok_ends_it_at_any_time)
     kit_pass(&kit, 5500); /* the phase failed; the message timer runs */
     (void)kit_said(&kit);
     kit_all_ok(&kit, "m", TRI_PHASE_FINALIZE, 1);
-    SAID("PROCESSED");
+    SAID("PROCESSED CLOSE=4");
 }
 
 /* ---- durability by number ---- */
@@ -517,7 +517,7 @@ ENGINE_TEST(engine, A08_notice_and_finalize_wait_for_the_primary_record)
     SAID("");
     kit_durable(&kit);
     kit_all_ok(&kit, "m", TRI_PHASE_FINALIZE, 1);
-    SAID("PROCESSED");
+    SAID("PROCESSED CLOSE=4");
 }
 
 ENGINE_TEST(engine, D01_a_view_shows_the_state_before_until_the_record_is_durable)

@@ -332,6 +332,50 @@ Test(ledger, S01_names_are_parsed_whole_or_not_at_all)
     cr_assert_not(tri_asset_action_parse((struct tri_text){NULL, 0}, &action));
 }
 
+/* ---- images ---- */
+
+Test(ledger, D05_an_image_is_these_bytes)
+{
+    static const uint8_t expected[] = "\x01\0\0\0\0\0\0\0"                   /* version */
+                                      "\x01\0\0\0\0\0\0\0\x0a\0\0\0\0\0\0\0" /* alice holds */
+                                      "\x02\0\0\0\0\0\0\0\x0a\0\0\0\0\0\0\0" /* bob changed */
+                                      "\x02\x01\0\0\x03"; /* frozen, was available */
+    struct tri_ledger *ledger = make(1, 8);
+    uint8_t image[TRI_LEDGER_IMAGE_BYTES];
+
+    cr_assert_eq(tri_ledger_add(ledger, 9, text("a")), TRI_OK);
+    (void)tri_ledger_apply(ledger, 9, text("a"), TRI_ACTION_FREEZE, bob, false);
+    (void)tri_ledger_reserve(ledger, 9, text("a"), TRI_ACTION_SEIZE, alice);
+    cr_assert(tri_ledger_image(ledger, 9, text("a"), image));
+    cr_assert_eq(sizeof(expected) - 1, sizeof(image));
+    cr_assert_arr_eq(image, expected, sizeof(image));
+    cr_assert_not(tri_ledger_image(ledger, 9, text("b"), image));
+    free(ledger);
+}
+
+Test(ledger, D03_bytes_that_are_no_image_change_nothing)
+{
+    struct tri_ledger *ledger = walk(&ways[2]);
+    uint8_t image[TRI_LEDGER_IMAGE_BYTES];
+    uint8_t after[TRI_LEDGER_IMAGE_BYTES];
+
+    cr_assert(tri_ledger_image(ledger, 9, text("a"), image));
+    for (uint32_t at = 40; at < TRI_LEDGER_IMAGE_BYTES; at++) {
+        uint8_t bytes[TRI_LEDGER_IMAGE_BYTES];
+
+        memcpy(bytes, image, sizeof(bytes));
+        bytes[at] = at % 2 == 0 && at < 44 ? TRI_LOCK_STATE_COUNT : 4;
+        cr_assert_eq(tri_ledger_restore(ledger, 9, text("a"), bytes), TRI_VIOLATION, "byte %u", at);
+    }
+    image[42] = TRI_LOCK_TERMINATED;
+    cr_assert_eq(tri_ledger_restore(ledger, 9, text("a"), image), TRI_VIOLATION, "no way out");
+    image[42] = TRI_LOCK_AVAILABLE;
+    cr_assert_eq(tri_ledger_restore(ledger, 9, text("b"), image), TRI_GONE);
+    cr_assert(tri_ledger_image(ledger, 9, text("a"), after));
+    cr_assert_arr_eq(after, image, sizeof(after));
+    free(ledger);
+}
+
 /* ---- random operations against a model ---- */
 
 enum { MODEL_ASSETS = 5, MODEL_KEYS = 4, MODEL_STEPS = 50000 };
@@ -414,6 +458,23 @@ static enum tri_error model_do(struct model *model, uint32_t op, enum tri_asset_
     }
 }
 
+/* A ledger of the same assets, made of the images of another, which is given back. */
+static struct tri_ledger *from_images(struct tri_ledger *ledger)
+{
+    struct tri_ledger *made = make(MODEL_ASSETS, 8);
+    uint8_t image[TRI_LEDGER_IMAGE_BYTES];
+
+    for (uint32_t i = MODEL_ASSETS; i-- > 0;) { /* the order says nothing */
+        struct tri_text id = {&"abcde"[i], 1};
+
+        cr_assert_eq(tri_ledger_add(made, i, id), TRI_OK);
+        cr_assert(tri_ledger_image(ledger, i, id, image));
+        cr_assert_eq(tri_ledger_restore(made, i, id, image), TRI_OK);
+    }
+    free(ledger);
+    return made;
+}
+
 Test(ledger, S04_random_operations_agree_with_a_model_that_forgets_nothing)
 {
     struct tri_ledger *ledger = make(MODEL_ASSETS, 8);
@@ -462,6 +523,9 @@ Test(ledger, S04_random_operations_agree_with_a_model_that_forgets_nothing)
             break;
         }
         cr_assert_eq(code, model_do(model, op, action, who), "step %u", step);
+        if (step % 8 == 0) {
+            ledger = from_images(ledger);
+        }
         cr_assert(tri_ledger_find(ledger, which, id, &view));
         cr_assert_eq(view_letter(&view), model->trail[model->top], "step %u", step);
         cr_assert_eq(view.version, model->top, "step %u", step);

@@ -93,3 +93,32 @@ Test(line, what_does_not_fit_is_refused_until_something_has_left)
     cr_assert_eq(tri_line_send_frame(&line, &frame), TRI_OK);
     close_line();
 }
+
+Test(line, D05_what_lies_behind_a_place_stays_here)
+{
+    struct tri_frame frame = {.type = TRI_FRAME_STATUS_GET, .status_get = {"12345678901", 11}};
+    uint64_t place;
+    uint8_t got[64];
+
+    open_line(64, 60);
+    cr_assert_eq(tri_line_place(&line), 0);
+    cr_assert_eq(tri_line_flush_to(&line, 0), 0, "nothing");
+    cr_assert_eq(tri_line_send_frame(&line, &frame), TRI_OK);
+    place = tri_line_place(&line);
+    cr_assert_eq(place, 18);
+    cr_assert_eq(tri_line_send_frame(&line, &frame), TRI_OK);
+    cr_assert_eq(tri_line_flush_to(&line, 0), 0);
+    cr_assert_eq(read(peer, got, sizeof(got)), -1);
+    cr_assert_eq(tri_line_flush_to(&line, place), 0);
+    cr_assert_eq(read(peer, got, sizeof(got)), 18);
+    cr_assert_eq(tri_line_send_frame(&line, &frame), TRI_OK);
+    cr_assert_eq(tri_line_place(&line), 54, "places do not move with the bytes");
+    cr_assert_eq(tri_line_send_frame(&line, &frame), TRI_OK, "the room of the first is used again");
+    cr_assert_eq(tri_line_flush_to(&line, place), 0, "has left before");
+    cr_assert_eq(read(peer, got, sizeof(got)), -1);
+    cr_assert_eq(tri_line_flush_to(&line, 54), 0);
+    cr_assert_eq(read(peer, got, sizeof(got)), 36);
+    cr_assert_eq(tri_line_flush(&line), 0);
+    cr_assert_eq(read(peer, got, sizeof(got)), 18);
+    close_line();
+}

@@ -36,7 +36,7 @@ Test(route, D06_secret_is_stretched_by_sha256_of_label_counter_and_secret)
                                    0xbf, 0x1a, 0x8c, 0xc7, 0x08, 0xd6, 0xe5, 0xd5, 0x6d, 0x67};
     const struct tri_route *route = route_of(1, 1);
 
-    cr_expect_arr_eq(route->expanded + 160, last, 32);
+    cr_expect_arr_eq(route->seed.at + 160, last, 32);
 }
 
 Test(route, H02_key_never_changes)

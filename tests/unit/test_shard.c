@@ -102,6 +102,7 @@ static void phases_in_order(uint32_t shards)
     cr_expect_eq(kit_counter(kit, "frames"), 200);
     cr_expect_eq(kit_counter(kit, "frames_dropped"), 0);
     cr_expect_eq(kit_counter(kit, "frames_forwarded") > 0, shards > 1);
+    cr_expect_eq(kit_counter(kit, "answers_forwarded") > 0, shards > 1);
     kit_free(kit);
 }
 

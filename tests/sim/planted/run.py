@@ -23,7 +23,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.environ.get("TRI_SOURCE_DIR", os.path.abspath(os.path.join(HERE, "..", "..", "..")))
-COMPILER = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O1", "-I."]
+COMPILER = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", '-DTRI_VERSION="0"', "-O1", "-I."]
 SEEDS = ["--from", "1", "--seeds", "20000"]
 
 

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a message costs while it is open and while it is remembered, in the real server, and what a
+ * million open ones cost the others.
+ *
+ * A message goes to three chains that never connect, with 64 bytes of payload and ids of 36 bytes.
+ * The server fills its tables at its start, so that nothing it does later adds to them: the bytes
+ * of a message are the difference between a server that has room for `parked` messages more and one
+ * that has not, with all of them open, divided by their number.  Everything that grows with them is
+ * in it; what every server has is not, but is in the resident set that is printed beside it.
+ *
+ * Estimate for an open message: 256 bytes of round, 416 of content with room for the chains'
+ * tokens, 52 that are set aside for its result, 11 of the index, 5 of the pools' links and bits:
+ * 740.  Once it has ended: 63.
+ *
+ * Baseline: what one would write first, a struct, a hash table of chained nodes, and a malloc for
+ * each thing of variable length; measured in a process of its own.
+ *
+ * CPU per round: two servers with the same capacities, one with the parked messages open, take
+ * turns with 1,024 rounds in flight (bench/stage.h).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench/stage.h"
+#include "engine/wire.h"
+
+#define IN_FLIGHT     1024U
+#define SPARE         4096U /* room of the server that has none for them */
+#define UNHEARD_MAX   8192U /* parked messages on their way */
+#define PAYLOAD_BYTES 64U
+#define PARKED_CHAINS 3U
+#define GIB           (1024.0 * 1024.0 * 1024.0)
+
+static const char *const parked_chain_ids[PARKED_CHAINS] = {"eip155:137", "eip155:43114",
+                                                            "eip155:56"};
+static const char parked_chains[] =
+    ", {id: \"eip155:137\"}, {id: \"eip155:43114\"}, {id: \"eip155:56\"}";
+
+/* A connection that parks messages. */
+struct park {
+    struct tri_client client;
+    uint64_t next;  /* number of the next message */
+    uint64_t heard; /* messages whose RECEIVED has come */
+    uint64_t ended;
+    uint64_t refused;
+    enum tri_error code; /* of the last that was not RECEIVED */
+};
+
+/* ---- memory of a process ---- */
+
+/* The number behind `name` in a file of /proc, in bytes; 0 if it is not there. */
+static double proc_bytes(pid_t pid, const char *file_name, const char *name)
+{
+    char line[256];
+    double kib = 0;
+    FILE *file = NULL;
+
+    (void)snprintf(line, sizeof(line), "/proc/%d/%s", (int)pid, file_name);
+    file = fopen(line, "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0) {
+            kib = strtod(line + strlen(name), NULL);
+            break;
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return kib * 1024.0;
+}
+
+static double resident(pid_t pid)
+{
+    return proc_bytes(pid, "status", "VmRSS:");
+}
+
+/* ---- the baseline ---- */
+
+struct naive_target {
+    char *chain;
+    char *token;
+    int state;
+};
+
+struct naive_round {
+    struct naive_round *next; /* in the hash table */
+    char *id;
+    unsigned char *message;
+    size_t message_bytes;
+    unsigned char hash[32];
+    struct naive_target *targets;
+    size_t target_count;
+    uint64_t attempt;
+    uint64_t deadline_ns;
+    size_t heap_index; /* of its timer */
+    uint64_t expires_at_ms;
+    void *client;
+    int state;
+    int retries;
+};
+
+struct naive_result {
+    struct naive_result *next;
+    char *id;
+    unsigned char hash[32];
+    int *states; /* of its targets */
+    uint64_t expires_ns;
+    int code;
+};
+
+static void *naive_bytes(size_t bytes)
+{
+    void *memory = malloc(bytes);
+
+    if (memory == NULL) {
+        _exit(1);
+    }
+    memset(memory, 1, bytes);
+    return memory;
+}
+
+static void naive_open(void **table, void **timers, uint32_t at, uint32_t message_bytes)
+{
+    struct naive_round *round = naive_bytes(sizeof(*round));
+
+    round->id = naive_bytes(37);
+    round->message = naive_bytes(message_bytes);
+    round->targets = naive_bytes(PARKED_CHAINS * sizeof(*round->targets));
+    for (uint32_t i = 0; i < PARKED_CHAINS; i++) {
+        round->targets[i].chain = naive_bytes(strlen(parked_chain_ids[i]) + 1);
+        round->targets[i].token = naive_bytes(37);
+    }
+    table[at] = round;
+    timers[at] = round;
+}
+
+static void naive_remember(void **table, uint32_t at)
+{
+    struct naive_result *result = naive_bytes(sizeof(*result));
+
+    result->id = naive_bytes(37);
+    result->states = naive_bytes(PARKED_CHAINS * sizeof(*result->states));
+    table[at] = result;
+}
+
+/* Bytes of one of `count` messages; a hash table has a bucket for each. */
+static double naive_cost(uint32_t count, uint32_t message_bytes, bool is_open)
+{
+    int pipes[2];
+    double cost = 0;
+    pid_t pid = -1;
+
+    if (pipe(pipes) != 0) {
+        return 0;
+    }
+    pid = fork();
+    if (pid == 0) {
+        double before = resident(getpid());
+        void **table = naive_bytes(count * sizeof(*table));
+        void **timers = is_open ? naive_bytes(count * sizeof(*timers)) : NULL;
+
+        for (uint32_t i = 0; i < count; i++) {
+            if (is_open) {
+                naive_open(table, timers, i, message_bytes);
+            } else {
+                naive_remember(table, i);
+            }
+        }
+        cost = (resident(getpid()) - before) / count;
+        _exit(write(pipes[1], &cost, sizeof(cost)) == sizeof(cost) ? 0 : 1);
+    }
+    (void)close(pipes[1]);
+    if (pid < 0 || read(pipes[0], &cost, sizeof(cost)) != sizeof(cost)) {
+        cost = 0;
+    }
+    (void)close(pipes[0]);
+    (void)waitpid(pid, NULL, 0);
+    return cost;
+}
+
+/* ---- parked messages ---- */
+
+/* A message for the chains that never come; returns the bytes of its frame. */
+static uint32_t park_frame(const struct park *park, uint32_t timeout_ms, uint8_t *to)
+{
+    static const uint8_t payload[PAYLOAD_BYTES];
+    struct tri_frame frame = {.type = TRI_FRAME_SUBMIT};
+    struct timespec wall;
+    char id[64];
+
+    (void)snprintf(id, sizeof(id), "%08llu-5f1d-4e0a-9000-parked000000",
+                   (unsigned long long)park->next);
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    frame.submit = (struct tri_message){.id = {id, 36},
+                                        .type = TRI_TYPE_REGULATORY_ACTION,
+                                        .priority = TRI_PRIORITY_NORMAL,
+                                        .atomicity = TRI_GUARANTEED,
+                                        .ttl_s = 60,
+                                        .timestamp_ms = (uint64_t)wall.tv_sec * 1000U,
+                                        .source_chain = {"eip155:1", 8},
+                                        .source_node = {"node-1", 6},
+                                        .target_count = PARKED_CHAINS,
+                                        .asset_count = 1,
+                                        .assets = {{"00000000-0000-4000-8000-000000000000", 36}},
+                                        .timeout_ms = {timeout_ms, 0, 0},
+                                        .payload = {payload, sizeof(payload)}};
+    for (uint32_t i = 0; i < PARKED_CHAINS; i++) {
+        frame.submit.targets[i] =
+            (struct tri_text){parked_chain_ids[i], (uint32_t)strlen(parked_chain_ids[i])};
+    }
+    return tri_wire_encode(&frame, to, STAGE_FRAME_BYTES);
+}
+
+static void park_take(struct park *park)
+{
+    const struct tri_frame *frame = &park->client.frame;
+
+    if (frame->type != TRI_FRAME_ACK) {
+        return;
+    }
+    if (frame->ack.type == TRI_ACK_RECEIVED) {
+        park->heard++;
+        return;
+    }
+    park->code = frame->ack.code;
+    if (frame->ack.type == TRI_ACK_REJECTED) {
+        park->refused++;
+    } else {
+        park->ended++;
+    }
+}
+
+static bool park_receive(struct park *park, uint64_t deadline_ns)
+{
+    if (tri_client_receive(&park->client, deadline_ns) != 0) {
+        (void)fprintf(stderr, "tricast-bench: %llu parked, %llu ended: %s\n",
+                      (unsigned long long)park->heard, (unsigned long long)park->ended,
+                      park->client.trouble);
+        return false;
+    }
+    park_take(park);
+    return true;
+}
+
+/* Opens `count` messages whose PREPARE waits for `timeout_ms`. */
+static bool park_open(struct park *park, const struct stage *stage, uint32_t count,
+                      uint32_t timeout_ms)
+{
+    static const struct tri_secret no_secret;
+    uint64_t deadline_ns = bench_now_ns() + UINT64_C(120000000000);
+    struct tri_client_options options = {.role = TRI_ROLE_CLIENT,
+                                         .identity = {"park", 4},
+                                         .secret = &no_secret,
+                                         .timeout_ms = 10000};
+    char server[32];
+
+    (void)snprintf(server, sizeof(server), "127.0.0.1:%u", stage->port);
+    tri_flags_address("tricast-bench", "server", server, &options.server);
+    if (tri_client_open(&park->client, &options) != 0) {
+        (void)fprintf(stderr, "tricast-bench: %s\n", park->client.trouble);
+        return false;
+    }
+    while (park->heard + park->refused < count) {
+        while (park->next < count && park->next - park->heard < UNHEARD_MAX) {
+            struct tri_writer writer = tri_line_room(&park->client.line, STAGE_FRAME_BYTES);
+            uint8_t frame[STAGE_FRAME_BYTES];
+
+            if (writer.at == NULL) {
+                break;
+            }
+            tri_put_raw(&writer, frame, park_frame(park, timeout_ms, frame));
+            tri_line_put(&park->client.line, &writer);
+            park->next++;
+        }
+        if (!park_receive(park, deadline_ns)) {
+            return false;
+        }
+    }
+    if (park->refused > 0 || park->ended > 0) {
+        (void)fprintf(stderr, "tricast-bench: %llu messages refused, %llu ended too early: %s\n",
+                      (unsigned long long)park->refused, (unsigned long long)park->ended,
+                      tri_error_name(park->code));
+        return false;
+    }
+    return true;
+}
+
+/* ---- the servers ---- */
+
+/* A server with room for `open` messages and for `remembered` ones. */
+static bool server_open(struct stage *stage, const struct bench_run *run, uint32_t open,
+                        uint32_t remembered, bool is_alone)
+{
+    char capacities[256];
+    struct stage_options options = {
+        .capacities = capacities,
+        .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
+        .chains = parked_chains,
+        .clients = ", {name: park}",
+        .entries = run->is_smoke ? 16384U : 1048576U,
+        .is_alone = is_alone,
+    };
+
+    (void)snprintf(capacities, sizeof(capacities),
+                   "rounds: %u, dedupEntries: %u, waiters: 1024, bodies416: %u, bodies1024: 64, "
+                   "bodies4096: 16, bodies16384: 4, bodies86016: 4",
+                   open, remembered, open);
+    return stage_open(stage, &options, run);
+}
+
+/* What a message costs, open and remembered. */
+static bool measure_bytes(const struct bench_run *run, uint32_t parked)
+{
+    static struct stage few;
+    static struct stage many;
+    static struct stage memory;
+    static struct park park;
+    struct bench_series open = {0};
+    struct bench_series remembered = {0};
+    struct bench_series naive_open_bytes = {0};
+    struct bench_series naive_remembered_bytes = {0};
+    struct bench_series total = {0};
+    uint8_t frame[STAGE_FRAME_BYTES];
+    uint32_t message_bytes = park_frame(&park, 1000, frame) - 8U;
+    double few_bytes = 0;
+    double start_bytes = 0;
+    double open_bytes = 0;
+    double mapped_bytes = 0;
+    bool is_done = server_open(&few, run, SPARE, SPARE, true) &&
+                   server_open(&many, run, SPARE + parked, SPARE + parked, true) &&
+                   server_open(&memory, run, SPARE, SPARE + parked, true);
+
+    start_bytes = resident(many.server);
+    few_bytes = resident(few.server);
+    is_done = is_done && park_open(&park, &many, parked, run->is_smoke ? 60000 : 30000);
+    if (is_done) {
+        open_bytes = resident(many.server);
+        mapped_bytes = proc_bytes(many.server, "smaps_rollup", "Rss:");
+        bench_add(&open, (open_bytes - few_bytes) / parked);
+        bench_add(&remembered, (resident(memory.server) - few_bytes) / parked);
+        bench_add(&total, open_bytes / GIB);
+        bench_add(&naive_open_bytes, naive_cost(parked, message_bytes, true));
+        bench_add(&naive_remembered_bytes, naive_cost(parked, message_bytes, false));
+        bench_note("%u messages open at once, each %u bytes on the wire, 3 targets, %u of payload",
+                   parked, message_bytes, PAYLOAD_BYTES);
+        bench_note("resident: %.1f MiB with room for %u messages; with room for %u more %.1f MiB "
+                   "at the start, %.1f with all of them open (smaps_rollup: %.1f)",
+                   few_bytes / 1048576.0, SPARE, parked, start_bytes / 1048576.0,
+                   open_bytes / 1048576.0, mapped_bytes / 1048576.0);
+    }
+    while (is_done && !run->is_smoke && park.ended < parked) {
+        is_done = park_receive(&park, bench_now_ns() + UINT64_C(60000000000));
+    }
+    if (is_done) {
+        bench_note("work: %llu ended with %s; then resident %.1f MiB",
+                   (unsigned long long)park.ended, tri_error_name(park.code),
+                   resident(many.server) / 1048576.0);
+        bench_report("memory.open", &open, "bytes", BENCH_LOWER, "malloc", &naive_open_bytes);
+        bench_report("memory.remembered", &remembered, "bytes", BENCH_LOWER, "malloc",
+                     &naive_remembered_bytes);
+        bench_report("memory.all_open", &total, "GiB", BENCH_LOWER, NULL, NULL);
+    }
+    tri_client_close(&park.client);
+    stage_close(&few);
+    stage_close(&many);
+    stage_close(&memory);
+    return is_done;
+}
+
+/* One sample: server CPU per round in microseconds; a negative number after a message. */
+static double sample_cpu(struct stage *stage, uint64_t duration_ns)
+{
+    double cpu_us = stage_cpu_us(stage->server);
+    int64_t ended = stage_run(stage, IN_FLIGHT, duration_ns);
+
+    if (ended <= 0 || stage->others > 0) {
+        (void)fprintf(stderr, "tricast-bench: %lld rounds PROCESSED, %llu not: %s\n",
+                      (long long)ended, (unsigned long long)stage->others,
+                      tri_error_name(stage->other_code));
+        return -1;
+    }
+    return (stage_cpu_us(stage->server) - cpu_us) / (double)ended;
+}
+
+/* What the parked messages cost the active ones. */
+static bool measure_cpu(const struct bench_run *run, uint32_t parked)
+{
+    static struct stage alone;
+    static struct stage beside;
+    static struct park park;
+    struct bench_series with = {0};
+    struct bench_series without = {0};
+    uint64_t duration_ns = run->is_smoke ? 30000000U : 500000000U;
+    uint32_t open = SPARE + parked;
+    uint32_t remembered = open + (run->is_smoke ? 65536U : 2097152U);
+    bool is_done = server_open(&alone, run, open, remembered, false) &&
+                   server_open(&beside, run, open, remembered, false) &&
+                   park_open(&park, &beside, parked, 60000);
+
+    for (uint32_t i = 0; is_done && i <= run->sample_count; i++) {
+        double alone_us = sample_cpu(&alone, duration_ns);
+        double beside_us = alone_us < 0 ? -1 : sample_cpu(&beside, duration_ns);
+
+        is_done = beside_us >= 0;
+        if (is_done && i > 0) {
+            bench_add(&without, alone_us);
+            bench_add(&with, beside_us);
+        }
+    }
+    while (is_done && tri_client_poll(&park.client) == 0) {
+        park_take(&park);
+    }
+    if (is_done && park.ended > 0) {
+        (void)fprintf(stderr, "tricast-bench: too slow: %llu parked messages ended\n",
+                      (unsigned long long)park.ended);
+        is_done = false;
+    }
+    if (is_done) {
+        bench_note("work: %llu rounds PROCESSED beside %llu parked ones, %llu without",
+                   (unsigned long long)beside.processed, (unsigned long long)park.heard,
+                   (unsigned long long)alone.processed);
+        bench_report("memory.parked_cpu", &with, "us/round", BENCH_LOWER, "without them", &without);
+    }
+    tri_client_close(&park.client);
+    stage_close(&alone);
+    stage_close(&beside);
+    return is_done;
+}
+
+int bench_memory(const struct bench_run *run)
+{
+    uint32_t parked = run->is_smoke ? 100000 : 1000000;
+
+    bench_pin(1);
+    return measure_bytes(run, parked) && measure_cpu(run, parked) ? 0 : 1;
+}

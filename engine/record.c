@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine.h"
+
+#include <string.h>
+
+/* Everything but targets and canonical bytes. */
+#define FIXED_BYTES_MAX  256U
+#define TARGET_BYTES_MAX (4U + TRI_TOKENS_BYTES_MAX)
+#define MASKS            6U
+
+static_assert(FIXED_BYTES_MAX + TRI_TARGETS_MAX * (TARGET_BYTES_MAX + 2U) + TRI_FRAME_BYTES_MAX <=
+                  TRI_RECORD_BYTES_MAX,
+              "the largest message fits into a record");
+
+/* The stages that a kind may show. */
+#define AT(stage) (UINT32_C(1) << TRI_STAGE_##stage)
+static const uint8_t stages_of[TRI_RECORD_COUNT] = {
+    [TRI_RECORD_ACCEPT] = AT(UNDECIDED) | AT(DECIDED),
+    [TRI_RECORD_ATTEMPT] = AT(UNDECIDED),
+    [TRI_RECORD_DECISION] = AT(DECIDED),
+    [TRI_RECORD_ROLLBACK] = AT(ROLLING_BACK),
+    [TRI_RECORD_PRIMARY] = AT(RECORDED),
+    [TRI_RECORD_OUTCOME] = AT(ENDED),
+    [TRI_RECORD_IMAGE] =
+        AT(UNDECIDED) | AT(DECIDED) | AT(ROLLING_BACK) | AT(RECORDED) | AT(BACKING_OFF),
+};
+#undef AT
+static_assert(TRI_STAGE_COUNT <= 8, "a set of stages is a byte");
+
+enum part {
+    PART_CONTENT = 1,
+    PART_STANDING = 2,
+    PART_RESULT = 4,
+};
+
+static const uint8_t parts_of[TRI_RECORD_COUNT] = {
+    [TRI_RECORD_ACCEPT] = PART_CONTENT | PART_STANDING,
+    [TRI_RECORD_ATTEMPT] = PART_STANDING,
+    [TRI_RECORD_DECISION] = PART_STANDING,
+    [TRI_RECORD_ROLLBACK] = PART_STANDING,
+    [TRI_RECORD_PRIMARY] = PART_STANDING,
+    [TRI_RECORD_OUTCOME] = PART_STANDING | PART_RESULT,
+    [TRI_RECORD_CLOSE] = PART_RESULT,
+    [TRI_RECORD_IMAGE] = PART_CONTENT | PART_STANDING,
+    [TRI_RECORD_REMEMBER] = PART_RESULT,
+    [TRI_RECORD_CHECKPOINT] = 0,
+};
+
+static const uint8_t stages[TRI_ROUND_STATE_COUNT] = {
+    [TRI_ROUND_B_COMMITTING] = TRI_STAGE_DECIDED,
+    [TRI_ROUND_BF_COMMITTING] = TRI_STAGE_DECIDED,
+    [TRI_ROUND_BF_FINALIZING] = TRI_STAGE_DECIDED,
+    [TRI_ROUND_G_PREPARING] = TRI_STAGE_UNDECIDED,
+    [TRI_ROUND_G_COMMITTING] = TRI_STAGE_DECIDED,
+    [TRI_ROUND_G_RECORDING] = TRI_STAGE_RECORDED,
+    [TRI_ROUND_G_FINALIZING] = TRI_STAGE_RECORDED,
+    [TRI_ROUND_G_BACKOFF] = TRI_STAGE_BACKING_OFF,
+    [TRI_ROUND_A_PREPARING] = TRI_STAGE_UNDECIDED,
+    [TRI_ROUND_A_COMMITTING] = TRI_STAGE_DECIDED,
+    [TRI_ROUND_A_ROLLING_BACK] = TRI_STAGE_ROLLING_BACK,
+    [TRI_ROUND_A_RECORDING] = TRI_STAGE_RECORDED,
+    [TRI_ROUND_A_FINALIZING] = TRI_STAGE_RECORDED,
+    [TRI_ROUND_A_BACKOFF] = TRI_STAGE_BACKING_OFF,
+    [TRI_ROUND_CLOSING] = TRI_STAGE_ENDED,
+    [TRI_ROUND_STALLED] = TRI_STAGE_COUNT, /* D07: nothing is recorded any more */
+};
+static_assert(TRI_ROUND_STATE_COUNT == 16, "a new state needs its stage");
+
+/* ---- writing: the room for the longest record is there, so nothing is checked ---- */
+
+static uint8_t *put(uint8_t *at, uint64_t value, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < bytes; i++) {
+        at[i] = (uint8_t)(value >> (8 * i));
+    }
+    return at + bytes;
+}
+
+static uint8_t *put_raw(uint8_t *at, const void *from, size_t bytes)
+{
+    memcpy(at, from, bytes);
+    return at + bytes;
+}
+
+static uint8_t *put_key(uint8_t *at, struct tri_key key)
+{
+    at = put(at, key.lo, 8);
+    return put(at, key.hi, 8);
+}
+
+static uint32_t mask_bytes(uint32_t targets)
+{
+    return (targets + 7U) / 8U;
+}
+
+static uint8_t *put_content(uint8_t *at, const struct tri_round *round)
+{
+    bool finalize_requested =
+        round->state == TRI_ROUND_BF_COMMITTING || round->state == TRI_ROUND_BF_FINALIZING;
+
+    at = put_raw(at, tri_round_hash(round)->at, sizeof(struct tri_hash));
+    at = put(at, round->expires_at_ms, 8);
+    at = put(at, round->ttl_ms, 4);
+    for (uint32_t phase = 0; phase < TRI_PHASE_COUNT; phase++) {
+        at = put(at, round->timeout_ms[phase], 4);
+    }
+    at = put(at, round->type, 1);
+    at = put(at, round->subtype, 1);
+    at = put(at, round->priority, 1);
+    at = put(at, round->atomicity, 1);
+    at = put(at, round->atomicity_declared, 1);
+    at = put(at, round->scope, 1);
+    at = put(at, round->scope_declared, 1);
+    at = put(at, finalize_requested ? 1 : 0, 1);
+    at = put(at, round->inner_at, 2);
+    at = put(at, round->id_at, 1);
+    at = put(at, round->id_bytes, 1);
+    at = put(at, round->canonical_bytes, 4);
+    return put_raw(at, tri_round_canonical(round), round->canonical_bytes);
+}
+
+static uint8_t *put_standing(uint8_t *at, const struct tri_round *round)
+{
+    const uint64_t masks[MASKS] = {round->refused, round->prepared, round->applied,
+                                   round->final,   round->maybe,    round->affected};
+    uint32_t width = mask_bytes(round->target_count);
+    /* What a restart has ended is as undecided to the next one: it uses up no retry either. */
+    enum tri_record_stage stage =
+        round->is_orphan ? TRI_STAGE_UNDECIDED : (enum tri_record_stage)stages[round->state];
+
+    assert(stage < TRI_STAGE_COUNT);
+    at = put(at, stage, 1);
+    at = put(at, round->attempt, 8);
+    at = put(at, round->retries, 2);
+    at = put(at, round->cause, 2);
+    at = put(at, round->ack_type, 1);
+    at = put(at, round->window_end_ms, 8);
+    at = put(at, round->target_count, 1);
+    for (uint32_t i = 0; i < MASKS; i++) {
+        at = put(at, masks[i], width);
+    }
+    for (uint32_t i = 0; i < round->target_count; i++) {
+        const struct tri_target *target = &round->targets[i];
+
+        at = put(at, target->chain, 2);
+        at = put(at, target->code, 1);
+        at = put(at, target->token_set_bytes, 1);
+        at = put_raw(at, target->tokens, target->token_set_bytes);
+    }
+    return at;
+}
+static_assert(TRI_ERROR_VALUE_MAX <= UINT8_MAX, "a record keeps a code in one byte");
+
+/* R06: when it may be forgotten.  Rounded down, as entries round up to seconds: else each restart
+ * would add one. */
+static uint8_t *put_forget(uint8_t *at, const struct tri_engine *engine, uint64_t expires_ns)
+{
+    uint64_t rest_ns = expires_ns <= engine->now_ns ? 0 : expires_ns - engine->now_ns;
+    uint64_t rest_ms = rest_ns / TRI_NS_PER_MS;
+
+    if (rest_ms > UINT32_MAX) {
+        rest_ms = UINT32_MAX;
+    }
+    at = put(at, engine->wall_ms + rest_ms, 8);
+    return put(at, rest_ms, 4);
+}
+
+static uint8_t *put_result(uint8_t *at, const struct tri_engine *engine,
+                           const struct tri_dedup_entry *entry, const uint64_t masks[2])
+{
+    uint32_t count = 0;
+    const uint16_t *chains = entry->target_set == TRI_TARGETS_NONE
+                                 ? NULL
+                                 : tri_targets_get(engine->target_sets, entry->target_set, &count);
+
+    at = put_forget(at, engine, entry->expires_s * TRI_NS_PER_S);
+    at = put_raw(at, entry->hash.at, sizeof(entry->hash.at));
+    at = put(at, masks[0], 8);
+    at = put(at, masks[1], 8);
+    at = put(at, entry->epoch, 4);
+    at = put(at, entry->attempt_n, 2);
+    at = put(at, entry->code, 2);
+    at = put(at, entry->summary, 1);
+    at = put(at, entry->kind, 1);
+    at = put(at, count, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        at = put(at, chains[i], 2);
+    }
+    return at;
+}
+
+/* What the record is about: an open round, or, where that is NULL, a closed entry. */
+static const struct tri_dedup_entry *record_subject(struct tri_engine *engine,
+                                                    const struct tri_effect *append,
+                                                    const struct tri_round **round)
+{
+    struct tri_dedup_found found = tri_dedup_find(engine->dedup, append->round.key);
+    uint8_t parts = parts_of[append->append.kind];
+
+    assert(found.state != TRI_DEDUP_UNKNOWN);
+    *round = NULL;
+    if (found.state == TRI_DEDUP_OPEN) {
+        *round = tri_engine_round(engine, found.round);
+    } else {
+        assert((parts & (PART_CONTENT | PART_STANDING)) == 0);
+    }
+    return found.entry;
+}
+
+uint32_t tri_engine_record_bytes_max(struct tri_engine *engine, const struct tri_effect *append)
+{
+    uint8_t parts = parts_of[append->append.kind];
+    const struct tri_round *round;
+
+    assert(append->type == TRI_EFFECT_APPEND);
+    if (parts == 0) {
+        return FIXED_BYTES_MAX;
+    }
+    (void)record_subject(engine, append, &round);
+    return FIXED_BYTES_MAX +
+           (round == NULL ? TRI_TARGETS_MAX * 2U : round->target_count * TARGET_BYTES_MAX) +
+           ((parts & PART_CONTENT) == 0 ? 0 : round->canonical_bytes);
+}
+
+uint32_t tri_engine_record(struct tri_engine *engine, const struct tri_effect *append, uint8_t *to)
+{
+    uint8_t parts = parts_of[append->append.kind];
+    const struct tri_dedup_entry *entry;
+    const struct tri_round *round;
+    uint64_t masks[2];
+    uint8_t *at = to;
+
+    assert(append->type == TRI_EFFECT_APPEND);
+    if (parts == 0) {
+        return (uint32_t)(put(at, append->append.begin_lsn, 8) - to);
+    }
+    entry = record_subject(engine, append, &round);
+    at = put_key(at, append->round.key);
+    if ((parts & PART_CONTENT) != 0) {
+        at = put_content(at, round);
+    }
+    if ((parts & PART_STANDING) != 0) {
+        at = put_standing(at, round);
+    }
+    if ((parts & PART_STANDING) != 0 && (parts & PART_RESULT) != 0) {
+        at = put_forget(at, engine, tri_act_expires_s(engine, round) * TRI_NS_PER_S);
+    } else if ((parts & PART_RESULT) != 0 && round != NULL) {
+        /* What the round leaves if it closes now. */
+        struct tri_dedup_entry closed = {.expires_s = tri_act_expires_s(engine, round)};
+
+        tri_view_pack(round, &closed, masks);
+        at = put_result(at, engine, &closed, masks);
+    } else if ((parts & PART_RESULT) != 0) {
+        tri_dedup_load(engine->dedup, entry, masks);
+        at = put_result(at, engine, entry, masks);
+    }
+    return (uint32_t)(at - to);
+}
+
+/* ---- reading: a journal's bytes are as little trusted as a peer's ---- */
+
+struct reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    const char *fault; /* the first one */
+};
+
+static uint64_t get(struct reader *reader, uint32_t bytes)
+{
+    uint64_t value = 0;
+
+    if ((size_t)(reader->end - reader->at) < bytes) {
+        reader->fault = reader->fault == NULL ? "the record is too short" : reader->fault;
+        reader->at = reader->end;
+        return 0;
+    }
+    for (uint32_t i = 0; i < bytes; i++) {
+        value |= (uint64_t)reader->at[i] << (8 * i);
+    }
+    reader->at += bytes;
+    return value;
+}
+
+static void get_raw(struct reader *reader, void *to, uint32_t bytes)
+{
+    if ((size_t)(reader->end - reader->at) < bytes) {
+        reader->fault = reader->fault == NULL ? "the record is too short" : reader->fault;
+        reader->at = reader->end;
+        memset(to, 0, bytes);
+        return;
+    }
+    memcpy(to, reader->at, bytes);
+    reader->at += bytes;
+}
+
+static uint64_t get_below(struct reader *reader, uint32_t bytes, uint64_t limit, const char *fault)
+{
+    uint64_t value = get(reader, bytes);
+
+    if (value >= limit) {
+        reader->fault = reader->fault == NULL ? fault : reader->fault;
+        return 0;
+    }
+    return value;
+}
+
+static void get_content(struct reader *reader, struct tri_record_content *content)
+{
+    uint32_t canonical_bytes;
+
+    get_raw(reader, content->hash.at, sizeof(content->hash.at));
+    content->expires_at_ms = get(reader, 8);
+    content->ttl_ms = (uint32_t)get(reader, 4);
+    for (uint32_t phase = 0; phase < TRI_PHASE_COUNT; phase++) {
+        content->timeout_ms[phase] = (uint32_t)get(reader, 4);
+    }
+    content->type = (uint8_t)get_below(reader, 1, TRI_TYPE_COUNT, "no message type");
+    content->subtype = (uint8_t)get_below(reader, 1, TRI_SUBTYPE_COUNT, "no subtype");
+    content->priority = (uint8_t)get_below(reader, 1, TRI_PRIORITY_COUNT, "no priority");
+    content->atomicity = (uint8_t)get_below(reader, 1, TRI_ATOMICITY_COUNT, "no atomicity");
+    content->atomicity_declared =
+        (uint8_t)get_below(reader, 1, TRI_ATOMICITY_COUNT, "no declared atomicity");
+    content->scope = (uint8_t)get_below(reader, 1, TRI_SCOPE_COUNT, "no scope");
+    content->scope_declared = (uint8_t)get_below(reader, 1, TRI_SCOPE_COUNT, "no declared scope");
+    content->finalize_requested = get_below(reader, 1, 2, "no boolean") != 0;
+    content->inner_at = (uint16_t)get(reader, 2);
+    content->id_at = (uint8_t)get(reader, 1);
+    content->id_bytes = (uint8_t)get_below(reader, 1, TRI_ID_BYTES_MAX + 1U, "the id is too long");
+    canonical_bytes =
+        (uint32_t)get_below(reader, 4, TRI_FRAME_BYTES_MAX, "the message is too long");
+    if ((size_t)(reader->end - reader->at) < canonical_bytes ||
+        content->inner_at > canonical_bytes || content->id_bytes == 0 ||
+        (uint32_t)content->id_at + content->id_bytes > canonical_bytes) {
+        reader->fault = reader->fault == NULL ? "the message's parts lie outside" : reader->fault;
+        return;
+    }
+    content->canonical = (struct tri_bytes){.at = reader->at, .bytes = canonical_bytes};
+    reader->at += canonical_bytes;
+}
+
+static void get_targets(struct reader *reader, struct tri_record_standing *standing)
+{
+    for (uint32_t i = 0; i < standing->target_count; i++) {
+        struct tri_target *target = &standing->targets[i];
+
+        target->chain = (uint16_t)get(reader, 2);
+        target->code = (uint16_t)get(reader, 1);
+        target->token_set_bytes =
+            (uint8_t)get_below(reader, 1, TRI_TOKENS_BYTES_MAX + 1U, "the tokens are too long");
+        get_raw(reader, target->tokens, target->token_set_bytes);
+        if (!tri_error_known(target->code)) {
+            reader->fault = reader->fault == NULL ? "no error code" : reader->fault;
+        }
+    }
+}
+
+static void get_standing(struct reader *reader, struct tri_record_standing *standing)
+{
+    uint64_t masks[MASKS];
+    uint64_t all;
+
+    standing->stage = (enum tri_record_stage)get_below(reader, 1, TRI_STAGE_COUNT, "no stage");
+    standing->attempt = get(reader, 8);
+    standing->retries = (uint16_t)get(reader, 2);
+    standing->cause = (uint16_t)get(reader, 2);
+    standing->ack_type = (uint8_t)get_below(reader, 1, TRI_ACK_PHASE_PREPARE_OK, "no result");
+    standing->window_end_ms = get(reader, 8);
+    standing->target_count =
+        (uint8_t)get_below(reader, 1, TRI_TARGETS_MAX + 1U, "too many targets");
+    if (standing->target_count == 0 || !tri_error_known(standing->cause)) {
+        reader->fault = reader->fault == NULL ? "no targets, or no error code" : reader->fault;
+        return;
+    }
+    all = UINT64_MAX >> (TRI_TARGETS_MAX - standing->target_count);
+    for (uint32_t i = 0; i < MASKS; i++) {
+        masks[i] = get(reader, mask_bytes(standing->target_count));
+        if ((masks[i] & ~all) != 0) {
+            reader->fault = reader->fault == NULL ? "a mask names no target" : reader->fault;
+        }
+    }
+    standing->refused = masks[0];
+    standing->prepared = masks[1];
+    standing->applied = masks[2];
+    standing->final = masks[3];
+    standing->maybe = masks[4];
+    standing->affected = masks[5];
+    get_targets(reader, standing);
+}
+
+/* What a stage says of the masks, as far as the engine relies on it. */
+static const char *standing_fault(enum tri_record kind, const struct tri_record_standing *standing)
+{
+    uint64_t all = UINT64_MAX >> (TRI_TARGETS_MAX - standing->target_count);
+    bool is_undoing = standing->stage == TRI_STAGE_ROLLING_BACK;
+    bool may_have_undone = is_undoing || standing->stage == TRI_STAGE_BACKING_OFF ||
+                           standing->stage == TRI_STAGE_ENDED;
+
+    if ((stages_of[kind] >> standing->stage & 1U) == 0) {
+        return "a record of this kind never shows this stage";
+    }
+    if ((standing->stage == TRI_STAGE_ENDED) != (standing->ack_type != TRI_ACK_RECEIVED)) {
+        return "a result without an end, or the other way round";
+    }
+    if (TRI_ATTEMPT_EPOCH(standing->attempt) == 0 || TRI_ATTEMPT_N(standing->attempt) == 0) {
+        return "no attempt";
+    }
+    if ((standing->affected != 0 && !may_have_undone) || (standing->affected == 0 && is_undoing)) {
+        return "a rollback that affects nobody, or the other way round";
+    }
+    if (is_undoing && standing->applied != 0 &&
+        (standing->affected | standing->applied | standing->refused) != all) {
+        return "a rollback leaves a target out";
+    }
+    return NULL;
+}
+
+static void get_result(struct reader *reader, struct tri_record_result *result)
+{
+    get_raw(reader, result->hash.at, sizeof(result->hash.at));
+    result->done_mask = get(reader, 8);
+    result->refused_mask = get(reader, 8);
+    result->epoch = (uint32_t)get(reader, 4);
+    result->attempt_n = (uint16_t)get(reader, 2);
+    result->code = (uint16_t)get(reader, 2);
+    result->summary = (uint8_t)get(reader, 1);
+    result->kind = (uint8_t)get_below(reader, 1, TRI_VIEW_KINDS, "no kind of result");
+    result->chain_count = (uint32_t)get_below(reader, 1, TRI_TARGETS_MAX + 1U, "too many targets");
+    for (uint32_t i = 0; i < result->chain_count; i++) {
+        result->chains[i] = (uint16_t)get(reader, 2);
+    }
+    if (!tri_error_known(result->code) || !tri_view_summary_fits(result->summary) ||
+        result->attempt_n == 0) {
+        reader->fault = reader->fault == NULL ? "no result" : reader->fault;
+    }
+    if (result->chain_count > 0 &&
+        ((result->done_mask | result->refused_mask) &
+         ~(UINT64_MAX >> (TRI_TARGETS_MAX - result->chain_count))) != 0) {
+        reader->fault = reader->fault == NULL ? "a mask names no target" : reader->fault;
+    }
+}
+
+enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload,
+                                  struct tri_record_parts *parts, const char **fault)
+{
+    struct reader reader = {.at = payload.at, .end = payload.at + payload.bytes, .fault = NULL};
+    uint8_t has = 0;
+
+    if (kind >= TRI_RECORD_COUNT) {
+        *fault = "no kind of record";
+        return TRI_VIOLATION;
+    }
+    has = parts_of[kind];
+    parts->has_content = (has & PART_CONTENT) != 0;
+    parts->has_standing = (has & PART_STANDING) != 0;
+    parts->has_result = (has & PART_RESULT) != 0;
+    parts->key.lo = get(&reader, 8);
+    if (kind != TRI_RECORD_CHECKPOINT) {
+        parts->key.hi = get(&reader, 8);
+    }
+    if (parts->has_content) {
+        get_content(&reader, &parts->content);
+    }
+    if (parts->has_standing && reader.fault == NULL) {
+        get_standing(&reader, &parts->standing);
+        if (reader.fault == NULL) {
+            reader.fault = standing_fault(kind, &parts->standing);
+        }
+    }
+    if (parts->has_result && reader.fault == NULL) {
+        parts->result.forget_at_ms = get(&reader, 8);
+        parts->result.rest_ms = (uint32_t)get(&reader, 4);
+        if (!parts->has_standing) {
+            get_result(&reader, &parts->result);
+        }
+    }
+    if (reader.fault == NULL && reader.at != reader.end) {
+        reader.fault = "the record is too long";
+    }
+    *fault = reader.fault;
+    return reader.fault == NULL ? TRI_OK : TRI_VIOLATION;
+}
