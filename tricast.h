@@ -544,11 +544,12 @@ void tri_handle_close(struct tri_handle *handle);
  * cookie   in; comes back with everything that is told about this submit.
  *
  * Returns TRI_OK: exactly one TRI_NEWS_ENDED with the cookie will come; TRI_FULL: the ring or
- * in_flight_max is full, poll, wait, and submit again; TRI_VIOLATION: a count or a length lies outside its
- * range, nothing was done.  What only the shard can see (an unknown chain, a stale timestamp) is
- * refused by TRI_NEWS_ENDED with REJECTED and a code.
- * The message leaves with the next poll, wait or flush, or when some have gathered.
- * Cost: one encoding, one SHA-256 and one keyed hash on this thread; no system call.
+ * in_flight_max is full, poll, wait, and submit again; TRI_VIOLATION: a count or a length lies
+ * outside its range, nothing was done.  What only the shard can see (an unknown chain, a stale
+ * timestamp) is refused by TRI_NEWS_ENDED with REJECTED and a code.
+ *
+ * The message leaves with the next poll, wait or flush, or when some have gathered.  Cost: one
+ * encoding, one SHA-256 and one keyed hash on this thread; no system call.
  */
 enum tri_result tri_handle_submit(struct tri_handle *handle, const struct tri_message *message,
                                   uint64_t cookie);
@@ -613,17 +614,19 @@ struct tri_news {
  *
  * news  out; `max` entries.
  *
- * Returns how many; 0: there is none now, and tri_handle_fd() will become readable with the next, or,
- * after a call that gave TRI_FULL, as soon as there is room.  Sends what was submitted.  No system call unless a shard sleeps and has to be woken.
+ * Returns how many; 0: there is none now, and tri_handle_fd() will become readable with the next,
+ * or, after a call that gave TRI_FULL, as soon as there is room.  Sends what was submitted.  No
+ * system call unless a shard sleeps and has to be woken.
  */
 uint32_t tri_handle_poll(struct tri_handle *handle, struct tri_news *news, uint32_t max);
 
 /* tri_handle_fd returns an eventfd for an event loop: readable when news or room came after a poll
- * that returned 0.  Poll until 0 after it was readable; the poll resets it.  Owned by the handle. */
+ * that returned 0.  Poll until 0 after it was readable; the poll resets it.  Owned by the handle.
+ */
 int tri_handle_fd(const struct tri_handle *handle);
 
-/* tri_handle_wait sends what was submitted and blocks until there is news, or room after a call that
- * gave TRI_FULL, or `timeout_ms` (-1 = no limit) has passed.  False: the time has passed. */
+/* tri_handle_wait sends what was submitted and blocks until there is news, or room after a call
+ * that gave TRI_FULL, or `timeout_ms` (-1 = no limit) has passed.  False: the time has passed. */
 bool tri_handle_wait(struct tri_handle *handle, int timeout_ms);
 
 /* tri_handle_flush sends what was submitted, answered and asked. */

@@ -289,9 +289,12 @@ struct entry {
 };
 
 static const struct entry entries[] = {
+    {"affinity", bench_affinity, "rounds over TCP, a chain's connection for every shard"},
+    {"connections", bench_connections, "what a round costs over 10 to 10,000 connections"},
     {"embed", bench_embed, "rounds through a node in this program"},
     {"engine", bench_engine, "rounds through tri_engine_step, no codec"},
     {"hostile", bench_hostile, "what hostile peers take from a client's p99"},
+    {"journal", bench_journal, "records that become durable, and their recovery"},
     {"memory", bench_memory, "bytes of a message, open and remembered"},
     {"ring", bench_ring, "messages between two threads"},
     {"rounds", bench_rounds, "rounds over TCP: server, three chains, a client"},
@@ -303,7 +306,7 @@ static int usage(void)
 {
     (void)fprintf(stderr, "usage: tricast-bench NAME [--json FILE] [--smoke] [--samples N]\n");
     for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
-        (void)fprintf(stderr, "  %-8s %s\n", entries[i].name, entries[i].help);
+        (void)fprintf(stderr, "  %-11s %s\n", entries[i].name, entries[i].help);
     }
     return 2;
 }

@@ -68,9 +68,12 @@ void bench_pin(uint32_t cpu);
 void bench_unpin(void);
 
 /* The benchmarks: 0, or 1 after a message if one could not run. */
+int bench_affinity(const struct bench_run *run);
+int bench_connections(const struct bench_run *run);
 int bench_embed(const struct bench_run *run);
 int bench_engine(const struct bench_run *run);
 int bench_hostile(const struct bench_run *run);
+int bench_journal(const struct bench_run *run);
 int bench_memory(const struct bench_run *run);
 int bench_ring(const struct bench_run *run);
 int bench_rounds(const struct bench_run *run);

@@ -30,12 +30,15 @@
 #include "bench/stage.h"
 #include "engine/wire.h"
 
-#define IN_FLIGHT     1024U
-#define SPARE         4096U /* room of the server that has none for them */
-#define UNHEARD_MAX   8192U /* parked messages on their way */
-#define PAYLOAD_BYTES 64U
-#define PARKED_CHAINS 3U
-#define GIB           (1024.0 * 1024.0 * 1024.0)
+#define IN_FLIGHT         1024U
+#define SPARE             4096U /* room of the server that has none for them */
+#define UNHEARD_MAX       8192U /* parked messages on their way */
+#define PAYLOAD_BYTES     64U
+#define PARKED_CHAINS     3U
+#define MIB               (1024.0 * 1024.0)
+#define GIB               (1024.0 * MIB)
+/* The length, the array's head and the type, which are not stored. */
+#define SUBMIT_HEAD_BYTES 8U
 
 static const char *const parked_chain_ids[PARKED_CHAINS] = {"eip155:137", "eip155:43114",
                                                             "eip155:56"};
@@ -314,62 +317,75 @@ static bool server_open(struct stage *stage, const struct bench_run *run, uint32
     return stage_open(stage, &options, run);
 }
 
+/* Resident sets in bytes. */
+struct residents {
+    double few;        /* a server with room for SPARE messages */
+    double remembered; /* with room for `parked` remembered ones more */
+    double start;      /* with room for as many open ones more */
+    double open;       /* the same with all of them open */
+    double open_mapped;
+};
+
+static void report_bytes(const struct residents *at, uint32_t parked, uint32_t message_bytes)
+{
+    struct bench_series open = {0};
+    struct bench_series remembered = {0};
+    struct bench_series total = {0};
+    struct bench_series naive_opened = {0};
+    struct bench_series naive_remembered = {0};
+
+    bench_add(&open, (at->open - at->few) / parked);
+    bench_add(&remembered, (at->remembered - at->few) / parked);
+    bench_add(&total, at->open / GIB);
+    bench_add(&naive_opened, naive_cost(parked, message_bytes, true));
+    bench_add(&naive_remembered, naive_cost(parked, message_bytes, false));
+    bench_note("%u messages open at once: 3 targets, %u bytes of payload, %u stored", parked,
+               PAYLOAD_BYTES, message_bytes);
+    bench_note("VmRSS with room for %u messages %.1f MiB; with room for %u more %.1f MiB at the "
+               "start, %.1f with all of them open (smaps_rollup: %.1f); with room to remember "
+               "%u more %.1f",
+               SPARE, at->few / MIB, parked, at->start / MIB, at->open / MIB, at->open_mapped / MIB,
+               parked, at->remembered / MIB);
+    bench_report("memory.open", &open, "bytes", BENCH_LOWER, "malloc", &naive_opened);
+    bench_report("memory.remembered", &remembered, "bytes", BENCH_LOWER, "malloc",
+                 &naive_remembered);
+    bench_report("memory.all_open", &total, "GiB", BENCH_LOWER, NULL, NULL);
+}
+
 /* What a message costs, open and remembered. */
 static bool measure_bytes(const struct bench_run *run, uint32_t parked)
 {
     static struct stage few;
-    static struct stage many;
-    static struct stage memory;
+    static struct stage remembered;
+    static struct stage open;
     static struct park park;
-    struct bench_series open = {0};
-    struct bench_series remembered = {0};
-    struct bench_series naive_open_bytes = {0};
-    struct bench_series naive_remembered_bytes = {0};
-    struct bench_series total = {0};
+    struct residents at = {0};
     uint8_t frame[STAGE_FRAME_BYTES];
-    uint32_t message_bytes = park_frame(&park, 1000, frame) - 8U;
-    double few_bytes = 0;
-    double start_bytes = 0;
-    double open_bytes = 0;
-    double mapped_bytes = 0;
+    uint32_t message_bytes = park_frame(&park, 30000, frame) - SUBMIT_HEAD_BYTES;
     bool is_done = server_open(&few, run, SPARE, SPARE, true) &&
-                   server_open(&many, run, SPARE + parked, SPARE + parked, true) &&
-                   server_open(&memory, run, SPARE, SPARE + parked, true);
+                   server_open(&remembered, run, SPARE, SPARE + parked, true) &&
+                   server_open(&open, run, SPARE + parked, SPARE + parked, true);
 
-    start_bytes = resident(many.server);
-    few_bytes = resident(few.server);
-    is_done = is_done && park_open(&park, &many, parked, run->is_smoke ? 60000 : 30000);
+    at.few = resident(few.server);
+    at.remembered = resident(remembered.server);
+    at.start = resident(open.server);
+    is_done = is_done && park_open(&park, &open, parked, run->is_smoke ? 60000 : 30000);
     if (is_done) {
-        open_bytes = resident(many.server);
-        mapped_bytes = proc_bytes(many.server, "smaps_rollup", "Rss:");
-        bench_add(&open, (open_bytes - few_bytes) / parked);
-        bench_add(&remembered, (resident(memory.server) - few_bytes) / parked);
-        bench_add(&total, open_bytes / GIB);
-        bench_add(&naive_open_bytes, naive_cost(parked, message_bytes, true));
-        bench_add(&naive_remembered_bytes, naive_cost(parked, message_bytes, false));
-        bench_note("%u messages open at once, each %u bytes on the wire, 3 targets, %u of payload",
-                   parked, message_bytes, PAYLOAD_BYTES);
-        bench_note("resident: %.1f MiB with room for %u messages; with room for %u more %.1f MiB "
-                   "at the start, %.1f with all of them open (smaps_rollup: %.1f)",
-                   few_bytes / 1048576.0, SPARE, parked, start_bytes / 1048576.0,
-                   open_bytes / 1048576.0, mapped_bytes / 1048576.0);
+        at.open = resident(open.server);
+        at.open_mapped = proc_bytes(open.server, "smaps_rollup", "Rss:");
+        report_bytes(&at, parked, message_bytes);
     }
     while (is_done && !run->is_smoke && park.ended < parked) {
         is_done = park_receive(&park, bench_now_ns() + UINT64_C(60000000000));
     }
-    if (is_done) {
-        bench_note("work: %llu ended with %s; then resident %.1f MiB",
-                   (unsigned long long)park.ended, tri_error_name(park.code),
-                   resident(many.server) / 1048576.0);
-        bench_report("memory.open", &open, "bytes", BENCH_LOWER, "malloc", &naive_open_bytes);
-        bench_report("memory.remembered", &remembered, "bytes", BENCH_LOWER, "malloc",
-                     &naive_remembered_bytes);
-        bench_report("memory.all_open", &total, "GiB", BENCH_LOWER, NULL, NULL);
+    if (is_done && !run->is_smoke) {
+        bench_note("work: all of them ended, the last with %s; VmRSS then %.1f MiB",
+                   tri_error_name(park.code), resident(open.server) / MIB);
     }
     tri_client_close(&park.client);
     stage_close(&few);
-    stage_close(&many);
-    stage_close(&memory);
+    stage_close(&remembered);
+    stage_close(&open);
     return is_done;
 }
 
@@ -377,15 +393,16 @@ static bool measure_bytes(const struct bench_run *run, uint32_t parked)
 static double sample_cpu(struct stage *stage, uint64_t duration_ns)
 {
     double cpu_us = stage_cpu_us(stage->server);
-    int64_t ended = stage_run(stage, IN_FLIGHT, duration_ns);
+    uint64_t processed = stage->processed;
 
-    if (ended <= 0 || stage->others > 0) {
-        (void)fprintf(stderr, "tricast-bench: %lld rounds PROCESSED, %llu not: %s\n",
-                      (long long)ended, (unsigned long long)stage->others,
+    if (stage_run(stage, IN_FLIGHT, duration_ns) < 0 || stage->processed == processed ||
+        stage->others > 0) {
+        (void)fprintf(stderr, "tricast-bench: %llu rounds PROCESSED, %llu not: %s\n",
+                      (unsigned long long)stage->processed, (unsigned long long)stage->others,
                       tri_error_name(stage->other_code));
         return -1;
     }
-    return (stage_cpu_us(stage->server) - cpu_us) / (double)ended;
+    return (stage_cpu_us(stage->server) - cpu_us) / (double)(stage->processed - processed);
 }
 
 /* What the parked messages cost the active ones. */

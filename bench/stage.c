@@ -16,10 +16,8 @@
 
 #include "engine/wire.h"
 
-#define ASSETS        4095U /* more than in flight, so that no message waits for another's asset */
-#define ASSET_OF_WAIT 4095U /* while the chains are awaited */
-#define CLOCK_EVERY   16U   /* answers between two looks at the clock */
-#define PORT_TRIES    1000U
+#define CLOCK_EVERY 16U /* answers between two looks at the clock */
+#define PORT_TRIES  1000U
 
 const char *const stage_chain_ids[STAGE_CHAINS] = {"eip155:8453", "eip155:42161", "eip155:10"};
 
@@ -31,7 +29,11 @@ pid_t stage_spawn(const char *program, const char *const arguments[], uint32_t c
 
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        bench_pin(cpu);
+        if (cpu == STAGE_ANY_CPU) {
+            bench_unpin();
+        } else {
+            bench_pin(cpu);
+        }
         (void)execv(program, (char *const *)arguments);
         (void)fprintf(stderr, "tricast-bench: %s: %s\n", program, strerror(errno));
         _exit(127);
@@ -57,7 +59,7 @@ static bool stage_config(const struct stage *stage, const struct stage_options *
         return false;
     }
     (void)fprintf(file,
-                  "shards: 1\ndataDir: %s/data\njournal: none\nrollbackWindowMs: 500\n"
+                  "shards: %u\ndataDir: %s/data\njournal: none\nrollbackWindowMs: 500\n"
                   "clockAllowanceMs: 500\n"
                   "listen: {address: 127.0.0.1, port: 0}\n"
                   "timeouts: {prepareMs: 500, commitMs: 500, finalizeMs: 500}\n"
@@ -69,9 +71,10 @@ static bool stage_config(const struct stage *stage, const struct stage_options *
                   "retries:\n  - {type: REGULATORY_ACTION, maxRetries: 0, initialBackoffMs: 1, "
                   "maxBackoffMs: 1, dedupWindowMs: 3500}\n"
                   "chains: [{id: \"%s\"}, {id: \"%s\"}, {id: \"%s\"}%s]\n%s",
-                  stage->directory, options->capacities, options->clients, stage_chain_ids[0],
-                  stage_chain_ids[1], stage_chain_ids[2], stage_chain_ids[0], stage_chain_ids[1],
-                  stage_chain_ids[2], options->chains, options->more);
+                  options->shards == 0 ? 1 : options->shards, stage->directory, options->capacities,
+                  options->clients, stage_chain_ids[0], stage_chain_ids[1], stage_chain_ids[2],
+                  stage_chain_ids[0], stage_chain_ids[1], stage_chain_ids[2], options->chains,
+                  options->more);
     return fclose(file) == 0;
 }
 
@@ -101,10 +104,15 @@ static void stage_chains(struct stage *stage, const struct stage_options *option
     char program[4096];
     char server[32];
     char entries[16];
+    char assets[16];
+    char connections[16];
 
     (void)snprintf(program, sizeof(program), "%s/tricast-chain", run->build_dir);
     (void)snprintf(server, sizeof(server), "127.0.0.1:%u", stage->port);
     (void)snprintf(entries, sizeof(entries), "%u", options->entries);
+    (void)snprintf(assets, sizeof(assets), "%u", stage->assets + 1);
+    (void)snprintf(connections, sizeof(connections), "%u",
+                   options->chain_connections == 0 ? 1 : options->chain_connections);
     for (uint32_t i = 0; i < STAGE_CHAINS; i++) {
         const char *const arguments[] = {program,
                                          "--connect",
@@ -114,13 +122,15 @@ static void stage_chains(struct stage *stage, const struct stage_options *option
                                          "--journal",
                                          "none",
                                          "--asset-count",
-                                         "4096",
+                                         assets,
                                          "--asset-prefix",
                                          "bond-",
                                          "--entries",
                                          entries,
                                          "--dedup-window-ms",
                                          "1000",
+                                         "--connections",
+                                         connections,
                                          NULL};
 
         stage->chains[i] = stage_spawn(program, arguments, 1);
@@ -213,9 +223,10 @@ void stage_clock(struct stage *stage)
 
 bool stage_submit(struct stage *stage)
 {
-    uint32_t k = (uint32_t)(stage->next / ASSETS % 2);
+    uint32_t k = (uint32_t)(stage->next / stage->assets % 2);
     struct tri_writer writer = tri_line_room(&stage->client.line, STAGE_FRAME_BYTES);
-    uint64_t asset = stage->is_waiting ? ASSET_OF_WAIT : stage->next % ASSETS;
+    /* One more, of its own, while the chains are awaited. */
+    uint64_t asset = stage->is_waiting ? stage->assets : stage->next % stage->assets;
 
     if (writer.at == NULL) {
         return false;
@@ -295,7 +306,8 @@ static bool stage_wait(struct stage *stage)
         if (stage->processed > 0) {
             stage->others = 0;
             stage->is_waiting = false;
-            stage->next = 2 * (uint64_t)ASSETS; /* from here on FREEZE and RELEASE alternate */
+            /* From here on FREEZE and RELEASE alternate. */
+            stage->next = 2 * (uint64_t)stage->assets;
             return true;
         }
     }
@@ -329,6 +341,7 @@ bool stage_open(struct stage *stage, const struct stage_options *wanted,
                                          .secret = &no_secret,
                                          .timeout_ms = 10000};
 
+    stage->assets = wanted->assets == 0 ? STAGE_ASSETS : wanted->assets;
     (void)snprintf(stage->directory, sizeof(stage->directory), "/tmp/tricast-bench-XXXXXX");
     if (mkdtemp(stage->directory) == NULL) {
         perror("tricast-bench: /tmp");
@@ -340,7 +353,7 @@ bool stage_open(struct stage *stage, const struct stage_options *wanted,
     if (!stage_config(stage, wanted, config)) {
         return false;
     }
-    stage->server = stage_spawn(program, arguments, 0);
+    stage->server = stage_spawn(program, arguments, wanted->shards > 1 ? STAGE_ANY_CPU : 0);
     stage->port = stage_port(port_file);
     if (stage->port == 0) {
         (void)fprintf(stderr, "tricast-bench: tricastd did not start\n");

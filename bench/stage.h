@@ -17,6 +17,7 @@
 #define STAGE_CHAINS        3U
 #define STAGE_FRAME_BYTES   512U
 #define STAGE_NUMBER_DIGITS 8U
+#define STAGE_ASSETS        4095U
 
 extern const char *const stage_chain_ids[STAGE_CHAINS];
 
@@ -26,7 +27,11 @@ struct stage_options {
     const char *chains;     /* further elements of `chains: []`, each after a comma; "" = none */
     const char *clients;    /* likewise of `clients: []` */
     uint32_t entries;       /* of each chain's table */
-    bool is_alone;          /* without its chains: nothing is PROCESSED */
+    uint32_t assets;        /* more than are ever open at once, 0 = STAGE_ASSETS: no message waits
+                             * for another's */
+    uint32_t shards;        /* 0 = one; more may use every CPU */
+    uint32_t chain_connections; /* of each chain, 0 = one */
+    bool is_alone;              /* without its chains: nothing is PROCESSED */
 };
 
 struct stage {
@@ -35,6 +40,7 @@ struct stage {
     pid_t server;
     pid_t chains[STAGE_CHAINS];
     struct tri_client client;
+    uint32_t assets;
     bool is_waiting; /* the chains have not answered yet */
     uint64_t next;   /* number of the next message */
     uint64_t processed;
@@ -48,6 +54,7 @@ struct stage {
 };
 
 /* stage_spawn begins a program on a CPU; it dies with this process. */
+#define STAGE_ANY_CPU UINT32_MAX
 pid_t stage_spawn(const char *program, const char *const arguments[], uint32_t cpu);
 /* stage_end ends a process that stage_spawn or fork() began; accepts 0. */
 void stage_end(pid_t pid);

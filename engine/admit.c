@@ -290,7 +290,6 @@ static void admit_fill(struct tri_engine *engine, struct tri_round *round,
     round->client = event->submit.client;
     round->waiters = TRI_ROUND_NONE;
     round->await_next = TRI_ROUND_NONE;
-    round->canonical_bytes = message->canonical.bytes;
     round->inner_at = (uint16_t)(message->inner.at - message->canonical.at);
     assert(round->inner_at + message->inner.bytes == message->canonical.bytes);
     round->id_at = (uint8_t)((const uint8_t *)message->id.at - message->canonical.at);
@@ -315,7 +314,7 @@ static void admit_fill(struct tri_engine *engine, struct tri_round *round,
         targets[i].code = TRI_ERROR_NONE;
         targets[i].token_set_bytes = 0;
     }
-    memcpy(targets + admission->chain_count, message->canonical.at, message->canonical.bytes);
+    tri_round_fill(round, &event->submit.hash, message->canonical);
 }
 
 /* All pools or none. */
@@ -344,7 +343,7 @@ static enum tri_result admit_take(struct tri_engine *engine, const struct tri_ev
         engine->counters.refused_submitter_share++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
     }
-    round = tri_engine_take(engine, event->submit.key, &event->submit.hash, body, hold);
+    round = tri_engine_take(engine, event->submit.key, body, hold);
     if (round == NULL) {
         engine->counters.refused_busy++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);

@@ -245,8 +245,7 @@ static bool take_entry(struct tri_engine *engine, struct tri_key key, uint32_t i
     return tri_dedup_open(engine->dedup, key, index, hold) == TRI_OK;
 }
 
-struct tri_round *tri_engine_take(struct tri_engine *engine, struct tri_key key,
-                                  const struct tri_hash *hash, uint32_t body,
+struct tri_round *tri_engine_take(struct tri_engine *engine, struct tri_key key, uint32_t body,
                                   struct tri_dedup_hold hold)
 {
     struct tri_round *round;
@@ -264,8 +263,8 @@ struct tri_round *tri_engine_take(struct tri_engine *engine, struct tri_key key,
     round = tri_engine_round(engine, index);
     round->key = key;
     round->submitter = hold.owner;
-    tri_round_set_body(round, body, tri_arena_at(engine->bodies, body));
-    *tri_round_hash(round) = *hash;
+    round->body = body;
+    round->targets = tri_arena_at(engine->bodies, body);
     engine->submitters[hold.owner].open_count++;
     engine->submitters[hold.owner].bodies[tri_arena_class(body)]++;
     return round;

@@ -100,8 +100,7 @@ void tri_engine_await(struct tri_engine *engine, struct tri_round *round, uint64
 /* tri_engine_take takes the slots of a new message whose body has been taken, and enters it under
  * `key`, which must not be known; NULL: a table is full, and the body has been given back.
  * tri_engine_untake takes it out of what is counted, before its slots are given back. */
-struct tri_round *tri_engine_take(struct tri_engine *engine, struct tri_key key,
-                                  const struct tri_hash *hash, uint32_t body,
+struct tri_round *tri_engine_take(struct tri_engine *engine, struct tri_key key, uint32_t body,
                                   struct tri_dedup_hold hold);
 void tri_engine_untake(struct tri_engine *engine, const struct tri_round *round);
 /* tri_engine_apply feeds one event to the table and carries its action out. */

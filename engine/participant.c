@@ -353,6 +353,17 @@ static void step_asks(struct tri_participant_turn *turn)
     }
 }
 
+/* An entry as it stands.  Nothing has changed by that, so nothing waits for this record. */
+static void step_image(struct tri_participant_turn *turn)
+{
+    uint64_t lsn = tri_participant_append(turn, TRI_PARTICIPANT_RECORD_MESSAGE)->lsn;
+
+    if ((turn->entry->flags & TRI_PARTICIPANT_UNRECORDED) != 0) {
+        turn->entry->flags &= (uint8_t)~TRI_PARTICIPANT_UNRECORDED;
+        turn->entry->lsn = lsn;
+    }
+}
+
 /* The next images of a checkpoint, while there is room; its own record comes alone, behind them. */
 static void step_checkpoint(struct tri_participant_turn *turn)
 {
@@ -366,7 +377,8 @@ static void step_checkpoint(struct tri_participant_turn *turn)
     } else if (participant->checkpoint >= participant->used) {
         turn->entry = &participant->nobody;
         turn->index = TRI_PARTICIPANT_NOBODY;
-        tri_participant_checkpointed(turn);
+        tri_participant_append(turn, TRI_PARTICIPANT_RECORD_CHECKPOINT)->begin_lsn =
+            participant->checkpoint_lsn;
         participant->checkpoint_lsn = 0;
         return;
     }
@@ -376,7 +388,7 @@ static void step_checkpoint(struct tri_participant_turn *turn)
         turn->index = participant->checkpoint++;
         turn->entry = &participant->entries[turn->index];
         if ((turn->entry->flags & TRI_PARTICIPANT_USED) != 0) {
-            tri_participant_image(turn);
+            step_image(turn);
         }
     }
 }

@@ -208,9 +208,9 @@ void tri_participant_refuse_full(struct tri_participant_turn *turn);
 /* Asks what became of the entry's reservation (P14). */
 void tri_participant_ask(struct tri_participant_turn *turn);
 
-/* For a checkpoint: the entry's record as it stands; and the record that ends the checkpoint. */
-void tri_participant_image(struct tri_participant_turn *turn);
-void tri_participant_checkpointed(struct tri_participant_turn *turn);
+/* Emits a record with the next LSN. */
+struct tri_participant_effect *tri_participant_append(struct tri_participant_turn *turn,
+                                                      enum tri_participant_record kind);
 
 /* The operation that an entry waits for; RELEASE, which nobody waits for, if it waits for none. */
 enum tri_ledger_op tri_participant_waits_for(const struct tri_participant_entry *entry);

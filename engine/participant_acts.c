@@ -76,20 +76,21 @@ static void release(struct tri_participant_turn *turn)
     }
 }
 
-static void append(struct tri_participant_turn *turn, enum tri_participant_record kind)
+struct tri_participant_effect *tri_participant_append(struct tri_participant_turn *turn,
+                                                      enum tri_participant_record kind)
 {
     struct tri_participant_effect *effect = emit(turn, TRI_PARTICIPANT_EFFECT_APPEND);
 
     effect->record = kind;
     effect->lsn = ++turn->participant->lsn;
+    return effect;
 }
 
 /* The entry has changed: its record, which every later answer about it waits for. */
 static void record(struct tri_participant_turn *turn)
 {
     assert(turn->index != TRI_PARTICIPANT_NOBODY);
-    append(turn, TRI_PARTICIPANT_RECORD_MESSAGE);
-    turn->entry->lsn = turn->participant->lsn;
+    turn->entry->lsn = tri_participant_append(turn, TRI_PARTICIPANT_RECORD_MESSAGE)->lsn;
     turn->entry->flags &= (uint8_t)~TRI_PARTICIPANT_UNRECORDED;
     turn->changed = true;
 }
@@ -576,7 +577,7 @@ void tri_participant_act_drop(struct tri_participant_turn *turn)
 {
     assert((turn->entry->flags & TRI_PARTICIPANT_HELD) == 0);
     turn->participant->counters.forgotten++;
-    append(turn, TRI_PARTICIPANT_RECORD_FORGOTTEN);
+    (void)tri_participant_append(turn, TRI_PARTICIPANT_RECORD_FORGOTTEN);
     turn->changed = true;
 }
 
@@ -601,28 +602,10 @@ void tri_participant_act_let_go(struct tri_participant_turn *turn)
     }
 }
 
-/* ---- a walk over all entries ---- */
+/* ---- asking ---- */
 
 void tri_participant_ask(struct tri_participant_turn *turn)
 {
     assert(turn->entry->state == TRI_PARTICIPANT_RESERVED);
     (void)emit(turn, TRI_PARTICIPANT_EFFECT_ASK);
-}
-
-/* Nothing has changed, so nothing that is answered waits for this record. */
-void tri_participant_image(struct tri_participant_turn *turn)
-{
-    uint64_t lsn = turn->entry->lsn;
-    bool is_recorded = (turn->entry->flags & TRI_PARTICIPANT_UNRECORDED) == 0;
-
-    record(turn);
-    if (is_recorded) {
-        turn->entry->lsn = lsn;
-    }
-}
-
-void tri_participant_checkpointed(struct tri_participant_turn *turn)
-{
-    append(turn, TRI_PARTICIPANT_RECORD_CHECKPOINT);
-    turn->effects->at[turn->effects->count - 1].begin_lsn = turn->participant->checkpoint_lsn;
 }

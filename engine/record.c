@@ -338,6 +338,17 @@ static void get_content(struct reader *reader, struct tri_record_content *conten
     reader->at += canonical_bytes;
 }
 
+/* H03: no chain is a target twice. */
+static bool target_is_new(const struct tri_record_standing *standing, uint32_t index)
+{
+    uint32_t i = 0;
+
+    while (i < index && standing->targets[i].chain != standing->targets[index].chain) {
+        i++;
+    }
+    return i == index;
+}
+
 static void get_targets(struct reader *reader, struct tri_record_standing *standing)
 {
     for (uint32_t i = 0; i < standing->target_count; i++) {
@@ -348,8 +359,9 @@ static void get_targets(struct reader *reader, struct tri_record_standing *stand
         target->token_set_bytes =
             (uint8_t)get_below(reader, 1, TRI_TOKENS_BYTES_MAX + 1U, "the tokens are too long");
         get_raw(reader, target->tokens, target->token_set_bytes);
-        if (!tri_error_known(target->code)) {
-            reader->fault = reader->fault == NULL ? "no error code" : reader->fault;
+        if (!tri_error_known(target->code) || !target_is_new(standing, i)) {
+            reader->fault =
+                reader->fault == NULL ? "no error code, or a target twice" : reader->fault;
         }
     }
 }
@@ -406,6 +418,10 @@ static const char *standing_fault(enum tri_record kind, const struct tri_record_
     }
     if ((standing->affected != 0 && !may_have_undone) || (standing->affected == 0 && is_undoing)) {
         return "a rollback that affects nobody, or the other way round";
+    }
+    if (standing->final != 0 && (is_undoing || standing->stage == TRI_STAGE_UNDECIDED ||
+                                 standing->stage == TRI_STAGE_BACKING_OFF)) {
+        return "a FINALIZE before its time";
     }
     if (is_undoing && standing->applied != 0 &&
         (standing->affected | standing->applied | standing->refused) != all) {

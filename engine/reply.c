@@ -5,22 +5,38 @@
 #include "tricast.h"
 
 #define TOKEN_DIGITS 32U /* of 6 bits: a key and an attempt are 192 bits */
+#define EACH(byte)   (UINT64_C(0x0101010101010101) * (byte))
 
-/* Writes 192 bits as digits, the lowest first; a digit may reach from one word into the next. */
+/* 1 in every byte of `values` (each below 64) that is at least `least`. */
+static uint64_t bytes_from(uint64_t values, uint32_t least)
+{
+    return ((values + EACH(128 - least)) & EACH(0x80)) >> 7;
+}
+
+/* Writes 48 bits as eight digits of 0-9 A-Z a-z - _, the lowest first, all eight together: a token
+ * is made for every PREPARE. */
+static void put_eight(uint8_t to[8], uint64_t bits)
+{
+    uint64_t at = bits & UINT64_C(0xffffffffffff);
+
+    /* Two halves of 24 bits, four quarters of 12, eight bytes of 6. */
+    at = (at & UINT64_C(0x0000000000ffffff)) | (at & UINT64_C(0x0000ffffff000000)) << 8;
+    at = (at & UINT64_C(0x00000fff00000fff)) | (at & UINT64_C(0x00fff00000fff000)) << 4;
+    at = (at & UINT64_C(0x003f003f003f003f)) | (at & UINT64_C(0x0fc00fc00fc00fc0)) << 2;
+    /* No byte ever leaves 0..127, so none touches its neighbour. */
+    at += EACH('0') + bytes_from(at, 10) * ('A' - '9' - 1) + bytes_from(at, 36) * ('a' - 'Z' - 1) -
+          bytes_from(at, 62) * ('z' + 1 - '-') + bytes_from(at, 63) * ('_' - '-' - 1);
+    for (uint32_t i = 0; i < 8; i++) {
+        to[i] = (uint8_t)(at >> 8 * i);
+    }
+}
+
 static void put_digits(uint8_t to[TOKEN_DIGITS], const uint64_t words[3])
 {
-    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
-
-    static_assert(sizeof(digits) == 65, "a digit for each of 64 values");
-    for (uint32_t i = 0; i < TOKEN_DIGITS; i++) {
-        uint32_t bit = 6 * i;
-        uint64_t value = words[bit / 64] >> bit % 64;
-
-        if (bit % 64 > 58) {
-            value |= words[bit / 64 + 1] << (64 - bit % 64);
-        }
-        to[i] = (uint8_t)digits[value & 63U];
-    }
+    put_eight(to, words[0]);
+    put_eight(to + 8, words[0] >> 48 | words[1] << 16);
+    put_eight(to + 16, words[1] >> 32 | words[2] << 32);
+    put_eight(to + 24, words[2] >> 16);
 }
 
 enum tri_reply tri_answer_accept(const struct tri_ticket *ticket, struct tri_answer *answer)

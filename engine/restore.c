@@ -140,7 +140,6 @@ static void restore_content(struct tri_round *round, const struct tri_record_par
     round->expires_at_ms = content->expires_at_ms;
     round->waiters = TRI_ROUND_NONE;
     round->await_next = TRI_ROUND_NONE;
-    round->canonical_bytes = content->canonical.bytes;
     round->inner_at = content->inner_at;
     round->id_at = content->id_at;
     round->id_bytes = content->id_bytes;
@@ -154,7 +153,7 @@ static void restore_content(struct tri_round *round, const struct tri_record_par
     round->scope = content->scope & 1U;
     round->scope_declared = content->scope_declared & 1U;
     round->target_count = parts->standing.target_count;
-    memcpy(round->targets + round->target_count, content->canonical.at, content->canonical.bytes);
+    tri_round_fill(round, &content->hash, content->canonical);
 }
 
 /* A message from its content: ACCEPT and IMAGE. */
@@ -180,7 +179,7 @@ static enum tri_result restore_open(struct tri_engine *engine, const struct tri_
         tri_dedup_forget(engine->dedup, found.entry); /* its time had ended, the id came again */
     }
     if (tri_arena_take(engine->bodies, body_bytes, &body) == TRI_OK) {
-        round = tri_engine_take(engine, parts->key, &parts->content.hash, body, hold);
+        round = tri_engine_take(engine, parts->key, body, hold);
     }
     if (round == NULL) {
         *fault = "more messages were open or remembered than the capacities allow";

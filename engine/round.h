@@ -11,6 +11,8 @@
 #ifndef TRI_ENGINE_ROUND_H
 #define TRI_ENGINE_ROUND_H
 
+#include <string.h>
+
 #include "engine/deadlines.h"
 #include "engine/dedup.h"
 #include "engine/limits.h"
@@ -162,7 +164,7 @@ struct tri_round {
 
     uint64_t expires_at_ms; /* P13 */
     uint64_t window_end_ms; /* A07, wall time, as written into ROLLBACK */
-    uint32_t body;          /* arena handle: the content hash, the targets, the canonical bytes */
+    uint32_t body;          /* arena handle: the targets, the content hash, the canonical bytes */
     uint32_t canonical_bytes;
     uint32_t await_next; /* in the queue of rounds that wait for a record */
     uint32_t waiters;    /* index of the next waiter, or TRI_ROUND_NONE */
@@ -194,26 +196,28 @@ static_assert(TRI_TYPE_COUNT <= 16 && TRI_SUBTYPE_COUNT <= 4 && TRI_PRIORITY_COU
                   TRI_ATOMICITY_COUNT <= 4 && TRI_SCOPE_COUNT <= 2,
               "they fit into their bits");
 
-/* The bytes of a body: the content hash, the targets, the canonical bytes. */
+/* The bytes of a body: the targets, the content hash (R02), the canonical bytes. */
 static inline uint32_t tri_round_body_bytes(uint32_t target_count, uint32_t canonical_bytes)
 {
-    return (uint32_t)(sizeof(struct tri_hash) + target_count * sizeof(struct tri_target)) +
+    return (uint32_t)(target_count * sizeof(struct tri_target) + sizeof(struct tri_hash)) +
            canonical_bytes;
 }
-/* tri_round_set_body gives the round its body, which is large enough. */
-static inline void tri_round_set_body(struct tri_round *round, uint32_t handle, void *body)
-{
-    round->body = handle;
-    round->targets = (struct tri_target *)(void *)((struct tri_hash *)body + 1);
-}
-/* The content hash (R02). */
 static inline struct tri_hash *tri_round_hash(const struct tri_round *round)
 {
-    return (struct tri_hash *)(void *)round->targets - 1;
+    return (struct tri_hash *)(void *)(round->targets + round->target_count);
 }
 static inline const uint8_t *tri_round_canonical(const struct tri_round *round)
 {
-    return (const uint8_t *)(round->targets + round->target_count);
+    return (const uint8_t *)(tri_round_hash(round) + 1);
+}
+/* tri_round_fill writes what stands behind the targets; their number is set. */
+static inline void tri_round_fill(struct tri_round *round, const struct tri_hash *hash,
+                                  struct tri_bytes canonical)
+{
+    assert(round->target_count >= 1);
+    round->canonical_bytes = canonical.bytes;
+    *tri_round_hash(round) = *hash;
+    memcpy(tri_round_hash(round) + 1, canonical.at, canonical.bytes);
 }
 
 static inline uint64_t tri_round_all(const struct tri_round *round)

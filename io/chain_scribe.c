@@ -215,7 +215,7 @@ static void checkpoint_step(struct tri_scribe *scribe, uint64_t now_ns, uint64_t
     for (uint32_t i = 0; i < scribe->effects.count; i++) {
         tri_scribe_append(scribe, &scribe->effects.at[i]);
     }
-    scribe->bytes += scribe->effects.count * TRI_PARTICIPANT_RECORD_BYTES_MAX;
+    scribe->bytes += (uint64_t)scribe->effects.count * TRI_PARTICIPANT_RECORD_BYTES_MAX;
     if (tri_participant_checkpoint_lsn(scribe->participant) == 0U) {
         scribe->end_lsn = scribe->store->noted_lsn;
     }

@@ -29,10 +29,27 @@ struct journal_look {
     uint32_t stream;
 };
 
+static void parse_stream(struct journal_look *look, char *text)
+{
+    char *dash = strchr(text, '-');
+    uint64_t epoch = 0;
+    uint64_t stream = 0;
+
+    if (dash != NULL) {
+        *dash = '\0';
+    }
+    if (dash == NULL || !tri_flags_decimal(text, 0, UINT32_MAX, &epoch) ||
+        !tri_flags_decimal(dash + 1, 0, UINT32_MAX, &stream)) {
+        tri_flags_fail(look->verb, "stream '%s': expected EPOCH-STREAM, as check prints it", text);
+    }
+    look->epoch = (uint32_t)epoch;
+    look->stream = (uint32_t)stream;
+    look->has_stream = true;
+}
+
 static error_t parse_one(int key, char *text, struct argp_state *state)
 {
     struct journal_look *look = state->input;
-    char end = 0;
 
     switch (key) {
     case ARGP_KEY_INIT:
@@ -43,10 +60,7 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
         look->wants_payload = true;
         return 0;
     case KEY_STREAM:
-        if (sscanf(text, "%u-%u%c", &look->epoch, &look->stream, &end) != 2) {
-            tri_flags_fail(look->verb, "stream '%s': expected EPOCH-STREAM", text);
-        }
-        look->has_stream = true;
+        parse_stream(look, text);
         return 0;
     case ARGP_KEY_ARG:
         if (look->path != NULL) {

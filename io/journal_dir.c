@@ -45,14 +45,22 @@ void tri_journal_slots(uint32_t stream, uint32_t streams, uint32_t *slot_first, 
 
 /* ---- the files that there are ---- */
 
-/* Whether `name` is that of a segment, as tri_journal_name() writes it. */
+/* Whether `name` is that of a segment, exactly as tri_journal_name() writes it. */
 static bool dir_is_segment(const char *name, struct journal_file *file)
 {
+    uint32_t numbers[3] = {0};
     char again[JOURNAL_NAME_BYTES];
+    const char *at = name;
 
-    if (sscanf(name, "%u-%u-%u", &file->epoch, &file->stream, &file->number) != 3) {
-        return false;
+    for (uint32_t i = 0; i < 3; i++) {
+        char *end = NULL;
+
+        numbers[i] = (uint32_t)strtoul(at, &end, 10); /* what does not fit shows below */
+        at = *end == '-' ? end + 1 : end;
     }
+    file->epoch = numbers[0];
+    file->stream = numbers[1];
+    file->number = numbers[2];
     tri_journal_name(again, file->epoch, file->stream, file->number);
     return strcmp(name, again) == 0;
 }
@@ -124,7 +132,9 @@ static int dir_list(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_TROUBL
         return tri_journal_say(trouble, dir->path, ".", failed, "cannot be listed: %s",
                                strerror(-failed));
     }
-    qsort(dir->files, dir->file_count, sizeof(*dir->files), dir_order);
+    if (dir->file_count > 0) {
+        qsort(dir->files, dir->file_count, sizeof(*dir->files), dir_order);
+    }
     return 0;
 }
 

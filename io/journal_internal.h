@@ -74,7 +74,7 @@ void tri_journal_name(char name[JOURNAL_NAME_BYTES], uint32_t epoch, uint32_t st
 int tri_journal_file_make(int directory, const char *name, uint64_t bytes, bool is_direct);
 
 /* A buffer of zeros to write from. */
-#define JOURNAL_ZEROS_BYTES (256U * 1024U)
+#define JOURNAL_ZEROS_BYTES ((size_t)256 << 10)
 const uint8_t *tri_journal_zeros(void);
 
 #endif

@@ -31,7 +31,7 @@
 #define TRI_MANIFEST_STREAMS_MAX       8192U
 #define TRI_MANIFEST_LINE_BYTES_MAX    160U
 /* The text of so many streams, with its terminating zero. */
-#define TRI_MANIFEST_BYTES(streams)    (((streams) + 6U) * TRI_MANIFEST_LINE_BYTES_MAX)
+#define TRI_MANIFEST_BYTES(streams)    (((size_t)(streams) + 6U) * TRI_MANIFEST_LINE_BYTES_MAX)
 
 struct tri_manifest_stream {
     uint32_t epoch;

@@ -18,9 +18,9 @@
 #include "io/journal_internal.h"
 #include "io/place.h"
 
-#define READ_BYTES       (512U * 1024U)  /* at once: stays in a core's cache */
-#define READ_AHEAD_BYTES (16U << 20)     /* asked of the kernel */
-#define READ_ROOM_BYTES  (1024U * 1024U) /* at least the largest block */
+#define READ_BYTES       ((size_t)512 << 10) /* at once: stays in a core's cache */
+#define READ_AHEAD_BYTES (16U << 20)         /* asked of the kernel */
+#define READ_ROOM_BYTES  ((size_t)1 << 20)   /* at least the largest block */
 
 /* One walk along a stream. */
 struct reader {
@@ -127,7 +127,7 @@ static int reader_fill(struct reader *reader)
             return tri_journal_say(reader->trouble, reader->dir->path, name, failed,
                                    "offset %llu cannot be read: %s; restore the file from a "
                                    "backup of the same time",
-                                   (unsigned long long)(window->offset + window->count),
+                                   (unsigned long long)window->offset + window->count,
                                    strerror(-failed));
         }
         window->is_end = got == 0;
@@ -236,11 +236,12 @@ int tri_journal_dir_look(struct tri_journal_dir *dir, uint32_t index, tri_journa
 {
     struct journal_old *old = &dir->old[index];
     struct tri_log_scan_options options = scan_options(old);
-    struct reader reader = {.dir = dir, .trouble = trouble};
+    struct reader reader = {.dir = dir};
     struct tri_log_block block;
     int result = 0;
 
     assert(index < dir->old_count);
+    reader.trouble = trouble;
     result = reader_open(&reader, old, &options);
     while (result == 0 && (result = reader_next(&reader, &block)) == 1) {
         uint64_t *lsn_first = &old->lsn_first[block.segment - old->segment_first];
@@ -327,10 +328,11 @@ int tri_journal_dir_replay(const struct tri_journal_dir *dir, uint32_t slot_firs
                            char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
     struct replay replay = {take, context, slot_first, slot_last, 0};
-    struct reader reader = {.dir = dir, .trouble = trouble, .file = -1};
+    struct reader reader = {.dir = dir, .file = -1};
     int result = 0;
 
     assert(slot_first <= slot_last);
+    reader.trouble = trouble;
     for (uint32_t i = 0; result == 0 && i < dir->old_count; i++) {
         const struct journal_old *old = &dir->old[i];
 

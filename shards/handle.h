@@ -39,7 +39,7 @@
 
 #define TRI_HANDLE_SHARD     255U /* no shard has this number */
 #define TRI_IN_FLIGHT_MAX    (UINT32_C(1) << 20)
-#define TRI_NEWS_PER_CLIENT  3U /* RECEIVED, FINAL, ENDED */
+#define TRI_NEWS_PER_CLIENT  6U /* records: RECEIVED, FINAL, ENDED, each with a rest */
 #define TRI_HANDLE_SLOT_BITS 24U
 
 static_assert(TRI_SHARDS_MAX <= TRI_HANDLE_SHARD, "the number is free");

@@ -26,11 +26,21 @@ static uint64_t handles_bit(uint32_t handle)
 
 /* ---- news ---- */
 
+/* News as it is put together. */
+struct news {
+    struct tri_spool_news first;
+    struct tri_spool_rest rest;
+};
+
 /* Puts news for a client into its spool; it is dropped if its handle has gone. */
-static void news_tell(struct tri_shard *shard, tri_port client, const struct tri_spool_record *news)
+static void news_tell(struct tri_shard *shard, tri_port client, const struct news *news)
 {
+    const struct tri_spool_rest *rest = &news->rest;
     uint32_t handle = client_handle(client);
-    struct tri_spool_record *place = NULL;
+    struct tri_spool *spool = &shard->lanes[handle].spool;
+    union tri_spool_record *place = NULL;
+    bool has_more =
+        (rest->refused_mask | rest->unknown_mask | rest->undone_mask) != 0 || rest->text != NULL;
 
     assert(tri_handle_is_client(client));
     if ((shard->handles_seen & handles_bit(handle)) == 0 ||
@@ -38,9 +48,13 @@ static void news_tell(struct tri_shard *shard, tri_port client, const struct tri
         shard->counters.news_dropped++;
         return;
     }
-    place = tri_spool_put(&shard->lanes[handle].spool);
-    *place = *news;
-    place->slot = client_slot(client);
+    place = tri_spool_put(spool);
+    place->news = news->first;
+    place->news.slot = client_slot(client);
+    if (has_more) {
+        place->news.flags |= TRI_SPOOL_MORE;
+        tri_spool_put(spool)->rest = *rest;
+    }
     shard->handles_told |= handles_bit(handle);
     shard->counters.news++;
 }
@@ -53,14 +67,15 @@ static uint8_t news_kind(const struct tri_effect *effect)
     return effect->notify.ack_type == TRI_ACK_RECEIVED ? TRI_NEWS_RECEIVED : TRI_NEWS_ENDED;
 }
 
-static void news_show(struct tri_spool_record *news, const struct tri_round_view *round)
+static void news_show(struct news *news, const struct tri_round_view *round, bool has_targets)
 {
-    news->retries = round->retries;
-    news->attempt = round->attempt;
-    news->applied_mask = round->applied_mask;
-    news->refused_mask = round->refused_mask;
-    news->unknown_mask = round->unknown_mask;
-    news->undone_mask = round->undone_mask;
+    news->first.target_count = has_targets ? (uint8_t)round->target_count : 0;
+    news->first.retries = round->retries < UINT16_MAX ? (uint16_t)round->retries : UINT16_MAX;
+    news->first.attempt = round->attempt;
+    news->first.applied_mask = round->applied_mask;
+    news->rest.refused_mask = round->refused_mask;
+    news->rest.unknown_mask = round->unknown_mask;
+    news->rest.undone_mask = round->undone_mask;
 }
 
 /* News that waits for the journal. */
@@ -68,43 +83,38 @@ struct held_news {
     uint32_t kind; /* TRI_RECORD_NEWS */
     uint32_t unused;
     tri_port client;
-    struct tri_spool_record news;
+    struct news news;
 };
 
 bool tri_handles_notify(struct tri_shard *shard, const struct tri_effect *effect)
 {
-    struct tri_spool_record news = {
-        .kind = news_kind(effect),
-        .ack_type = (uint8_t)effect->notify.ack_type,
-        .code = effect->notify.code,
-        .flags = effect->notify.is_duplicate ? TRI_SPOOL_DUPLICATE : 0,
-        .target_count = effect->notify.has_targets ? (uint8_t)effect->round.target_count : 0,
-    };
-    struct held_news held = {.kind = TRI_RECORD_NEWS, .client = effect->notify.client};
-    void *room = NULL;
+    struct news news = {.first = {.kind = news_kind(effect),
+                                  .ack_type = (uint8_t)effect->notify.ack_type,
+                                  .flags = effect->notify.is_duplicate ? TRI_SPOOL_DUPLICATE : 0,
+                                  .code = (uint16_t)effect->notify.code}};
+    struct held_news *held = NULL;
 
-    news_show(&news, &effect->round);
+    news_show(&news, &effect->round, effect->notify.has_targets);
     if (effect->after_lsn <= shard->durable_lsn) {
         news_tell(shard, effect->notify.client, &news);
         return true;
     }
-    room = tri_hold_push(&shard->hold, effect->after_lsn, shard->index, sizeof(held));
-    if (room == NULL) {
+    held = tri_hold_push(&shard->hold, effect->after_lsn, shard->index, sizeof(*held));
+    if (held == NULL) {
         return false;
     }
-    held.news = news;
-    memcpy(room, &held, sizeof(held));
+    *held =
+        (struct held_news){.kind = TRI_RECORD_NEWS, .client = effect->notify.client, .news = news};
     shard->counters.effects_held++;
     return true;
 }
 
 void tri_handles_release(struct tri_shard *shard, const void *record, uint32_t bytes)
 {
-    struct held_news held;
+    const struct held_news *held = record;
 
-    assert(bytes == sizeof(held));
-    memcpy(&held, record, sizeof(held));
-    news_tell(shard, held.client, &held.news);
+    assert(bytes == sizeof(*held));
+    news_tell(shard, held->client, &held->news);
 }
 
 /* Signals a handle that waits for one of `reasons`. */
@@ -153,12 +163,10 @@ static void take_submit(struct tri_shard *shard, const struct tri_handle_record 
 
     if (tri_wire_decode((const uint8_t *)(record + 1), record->body_bytes, &shard->decoded,
                         &fault) != TRI_OK) {
-        struct tri_spool_record news = {
-            .kind = TRI_NEWS_ENDED,
-            .ack_type = TRI_ACK_REJECTED,
-            .code = fault.code,
-            .text = fault.field,
-        };
+        struct news news = {.first = {.kind = TRI_NEWS_ENDED,
+                                      .ack_type = TRI_ACK_REJECTED,
+                                      .code = (uint16_t)fault.code},
+                            .rest = {.text = fault.field}};
 
         shard->counters.frames_refused++;
         news_tell(shard, record->client, &news);
@@ -177,16 +185,15 @@ static void take_submit(struct tri_shard *shard, const struct tri_handle_record 
 static void take_status(struct tri_shard *shard, const struct tri_handle_record *record)
 {
     struct tri_text id = {.at = (const char *)(record + 1), .bytes = record->body_bytes};
-    struct tri_spool_record news = {.kind = TRI_NEWS_STATUS, .code = TRI_ERROR_UNKNOWN_MESSAGE};
+    struct news news = {.first = {.kind = TRI_NEWS_STATUS, .code = TRI_ERROR_UNKNOWN_MESSAGE}};
     struct tri_engine_status status;
 
     if (tri_engine_status(shard->engine, record->key, id, shard->now_ns, &status) == TRI_OK) {
-        news.ack_type = (uint8_t)status.ack_type;
-        news.code = status.code;
-        news.flags = status.is_open ? TRI_SPOOL_OPEN : 0;
-        news.target_count = status.has_targets ? (uint8_t)status.round.target_count : 0;
-        news.text = status.round.state;
-        news_show(&news, &status.round);
+        news.first.ack_type = (uint8_t)status.ack_type;
+        news.first.code = (uint16_t)status.code;
+        news.first.flags = status.is_open ? TRI_SPOOL_OPEN : 0;
+        news.rest.text = status.round.state;
+        news_show(&news, &status.round, status.has_targets);
     }
     news_tell(shard, record->client, &news);
 }

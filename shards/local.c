@@ -14,9 +14,11 @@
 static_assert(ANSWERS_MAX >= 2 * TRI_EFFECTS_MAX * TRI_TARGETS_MAX, "the line is never full");
 static_assert((ANSWERS_MAX & (ANSWERS_MAX - 1)) == 0, "indices are masked");
 
+/* An answer in the line; the tickets of one order's answers differ in the chain alone. */
 struct local_answer {
-    struct tri_ticket ticket;
     struct tri_answer answer;
+    uint16_t chain;
+    uint16_t ticket; /* where it lies */
 };
 
 /* The name of an order that waits for a record. */
@@ -35,11 +37,14 @@ struct tri_local {
     const struct tri_chain_port *ports;
     uint32_t answer_first;
     uint32_t answer_count;
+    uint32_t ticket_next;
     uint32_t wait_first;
     uint32_t wait_count;
     uint32_t waits_max;
-    bool has_forgotten; /* orders that found no place: their chains have to count as fresh */
+    bool has_forgotten;    /* orders that found no place: their chains have to count as fresh */
+    uint64_t released_lsn; /* the newest record that an order has waited for, or might have */
     struct local_answer *answers;
+    struct tri_ticket *tickets; /* one per answer at most, so none is reused too early */
     struct local_wait *waits;
     struct tri_order order; /* the one that a handler looks at */
     uint16_t affected[TRI_TARGETS_MAX];
@@ -56,6 +61,7 @@ size_t tri_local_footprint(uint32_t rounds_max)
 {
     return local_round_up(sizeof(struct tri_local)) +
            local_round_up(ANSWERS_MAX * sizeof(struct local_answer)) +
+           local_round_up(ANSWERS_MAX * sizeof(struct tri_ticket)) +
            local_round_up((size_t)rounds_max * WAITS_PER_ROUND * sizeof(struct local_wait));
 }
 
@@ -72,6 +78,8 @@ struct tri_local *tri_local_init(void *memory, uint32_t rounds_max,
     at += local_round_up(sizeof(*local));
     local->answers = (void *)at;
     at += local_round_up(ANSWERS_MAX * sizeof(struct local_answer));
+    local->tickets = (void *)at;
+    at += local_round_up(ANSWERS_MAX * sizeof(struct tri_ticket));
     local->waits = (void *)at;
     local->waits_max = rounds_max * WAITS_PER_ROUND;
     return local;
@@ -113,7 +121,8 @@ static void local_order(struct tri_shard *shard, const struct tri_round_view *ro
     }
 }
 
-/* Calls the handler of one chain; its answer, if it has one, stands in line. */
+/* Calls the handler of one chain; its answer, if it has one, stands in line and needs the ticket
+ * that local_keep_ticket() keeps. */
 static void local_call(struct tri_shard *shard, uint16_t chain, struct tri_bytes tokens)
 {
     struct tri_local *local = shard->local;
@@ -129,8 +138,18 @@ static void local_call(struct tri_shard *shard, uint16_t chain, struct tri_bytes
     shard->counters.orders++;
     if (port->handler(port->context, &local->order, &place->answer) == TRI_REPLY_NOW) {
         assert(tri_answer_fits((enum tri_send)local->order.ticket.kind, &place->answer));
-        place->ticket = local->order.ticket;
+        place->chain = chain;
+        place->ticket = (uint16_t)local->ticket_next;
         local->answer_count++;
+    }
+}
+
+/* Behind the calls of one order: `before` were in the line. */
+static void local_keep_ticket(struct tri_local *local, uint32_t before)
+{
+    if (local->answer_count > before) {
+        local->tickets[local->ticket_next] = local->order.ticket;
+        local->ticket_next = (local->ticket_next + 1) & (ANSWERS_MAX - 1);
     }
 }
 
@@ -138,6 +157,8 @@ static void local_call(struct tri_shard *shard, uint16_t chain, struct tri_bytes
 static void local_call_all(struct tri_shard *shard, const struct tri_round_view *round,
                            enum tri_send kind, uint64_t targets)
 {
+    uint32_t before = shard->local->answer_count;
+
     for (uint64_t rest = targets; rest != 0; rest &= rest - 1) {
         const struct tri_target *target = &round->targets[__builtin_ctzll(rest)];
         /* P05: the tokens go with every order but those that come before them. */
@@ -152,6 +173,7 @@ static void local_call_all(struct tri_shard *shard, const struct tri_round_view 
                        ? (struct tri_bytes){.at = target->tokens, .bytes = target->token_set_bytes}
                        : (struct tri_bytes){.at = tokens_none, .bytes = sizeof(tokens_none)});
     }
+    local_keep_ticket(shard->local, before);
 }
 
 static void local_wait(struct tri_shard *shard, const struct tri_effect *effect)
@@ -180,17 +202,22 @@ static void local_wait(struct tri_shard *shard, const struct tri_effect *effect)
 void tri_local_send(struct tri_shard *shard, const struct tri_effect *effect)
 {
     enum tri_send kind = effect->send.kind;
+    uint32_t before = shard->local->answer_count;
 
     if (effect->after_lsn > shard->durable_lsn) {
         assert(!effect->send.is_stray);
         local_wait(shard, effect);
         return;
     }
+    if (effect->after_lsn > shard->local->released_lsn) {
+        shard->local->released_lsn = effect->after_lsn;
+    }
     local_order(shard, &effect->round, kind, effect->send.attempt, effect->send.affected);
     if (effect->send.is_stray) {
         /* It goes back to who has just spoken, whatever was said of his chain. */
         local_call(shard, effect->send.chain,
                    (struct tri_bytes){.at = tokens_none, .bytes = sizeof(tokens_none)});
+        local_keep_ticket(shard->local, before);
         return;
     }
     local_call_all(shard, &effect->round, kind, effect->send.targets);
@@ -228,25 +255,25 @@ static void local_release(struct tri_shard *shard)
         !status.is_open || status.round.attempt != wait->attempt) {
         return; /* its round has ended, and with it the order's sense */
     }
+    local->released_lsn = wait->lsn;
     local_order(shard, &status.round, (enum tri_send)wait->kind, wait->attempt, wait->affected);
     local_call_all(shard, &status.round, (enum tri_send)wait->kind, wait->targets);
 }
 
 /* ---- answers ---- */
 
-void tri_local_answer(struct tri_shard *shard, const struct tri_ticket *ticket,
-                      const struct tri_answer *answer)
+static void local_answer(struct tri_shard *shard, const struct tri_ticket *ticket, uint16_t chain,
+                         const struct tri_answer *answer)
 {
     struct tri_text id = {.at = ticket->id, .bytes = ticket->id_bytes};
     enum tri_result result = TRI_OK;
     struct tri_event event;
 
-    assert(tri_route_shard(shard->route, ticket->key) == shard->index);
     if (ticket->kind <= TRI_SEND_FINALIZE) {
         event.type = TRI_EVENT_PHASE_ACK;
         event.phase_ack.key = ticket->key;
         event.phase_ack.id = id;
-        event.phase_ack.chain = ticket->chain;
+        event.phase_ack.chain = chain;
         event.phase_ack.phase = (enum tri_phase)ticket->kind;
         event.phase_ack.attempt = ticket->attempt;
         event.phase_ack.type = answer->type;
@@ -258,7 +285,7 @@ void tri_local_answer(struct tri_shard *shard, const struct tri_ticket *ticket,
         event.type = TRI_EVENT_CONTROL_ACK;
         event.control_ack.key = ticket->key;
         event.control_ack.id = id;
-        event.control_ack.chain = ticket->chain;
+        event.control_ack.chain = chain;
         event.control_ack.kind =
             ticket->kind == TRI_SEND_ABORT ? TRI_CONTROL_ABORT : TRI_CONTROL_ROLLBACK;
         event.control_ack.attempt = ticket->attempt;
@@ -269,37 +296,53 @@ void tri_local_answer(struct tri_shard *shard, const struct tri_ticket *ticket,
     assert(result != TRI_VIOLATION); /* tri_answer_fits() has seen it */
 }
 
-bool tri_local_is_due(const struct tri_shard *shard)
+void tri_local_answer(struct tri_shard *shard, const struct tri_ticket *ticket,
+                      const struct tri_answer *answer)
+{
+    assert(tri_route_shard(shard->route, ticket->key) == shard->index);
+    local_answer(shard, ticket, ticket->chain, answer);
+}
+
+bool tri_local_is_due(const struct tri_shard *shard, uint64_t *lsn)
 {
     const struct tri_local *local = shard->local;
-    uint64_t lsn = 0;
+    uint64_t wait_lsn = 0;
 
+    *lsn = local->released_lsn;
     if (local->answer_count > 0) {
         return true;
     }
     if (local->wait_count == 0) {
         return false;
     }
-    lsn = local->waits[local->wait_first].lsn;
-    return lsn <= shard->durable_lsn || (shard->failed_lsn != 0 && lsn >= shard->failed_lsn);
+    wait_lsn = local->waits[local->wait_first].lsn;
+    if (shard->failed_lsn != 0 && wait_lsn >= shard->failed_lsn) {
+        return true; /* to be forgotten */
+    }
+    *lsn = wait_lsn;
+    return wait_lsn <= shard->durable_lsn;
 }
 
 void tri_local_step(struct tri_shard *shard)
 {
     struct tri_local *local = shard->local;
-    const struct local_answer *first = &local->answers[local->answer_first];
 
-    assert(tri_local_is_due(shard));
     if (local->answer_count == 0) {
         local_release(shard);
         return;
     }
-    tri_local_answer(shard, &first->ticket, &first->answer);
-    shard->counters.answers_at_once++;
-    local->answer_count--;
-    /* An empty line begins at the front again, where its memory is warm. */
-    local->answer_first =
-        local->answer_count == 0 ? 0 : (local->answer_first + 1) & (ANSWERS_MAX - 1);
+    do {
+        const struct local_answer *first = &local->answers[local->answer_first];
+
+        local_answer(shard, &local->tickets[first->ticket], first->chain, &first->answer);
+        shard->counters.answers_at_once++;
+        local->answer_count--;
+        local->answer_first = (local->answer_first + 1) & (ANSWERS_MAX - 1);
+    } while (shard->pending.effects.count == 0 && local->answer_count > 0);
+    if (local->answer_count == 0) { /* begin at the front again, where the memory is warm */
+        local->answer_first = 0;
+        local->ticket_next = 0;
+    }
 }
 
 void tri_local_chain(struct tri_shard *shard, uint16_t chain, bool is_up)

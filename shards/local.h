@@ -42,10 +42,10 @@ struct tri_local *tri_local_init(void *memory, uint32_t rounds_max,
 /* tri_local_send carries a SEND effect out: now, or when its record is durable. */
 void tri_local_send(struct tri_shard *shard, const struct tri_effect *effect);
 
-/* tri_local_is_due tells whether tri_local_step() has something to do: an answer, or an order whose
- * record is durable. */
-bool tri_local_is_due(const struct tri_shard *shard);
-/* tri_local_step does one such thing.  The engine may be stepped and knows what is durable. */
+/* tri_local_is_due tells whether tri_local_step() has something to do, an answer or an order whose
+ * record is durable, and up to which record the engine has to know that it is durable before. */
+bool tri_local_is_due(const struct tri_shard *shard, uint64_t *lsn);
+/* tri_local_step makes an order, or steps answers up to the first that has effects. */
 void tri_local_step(struct tri_shard *shard);
 
 /* tri_local_answer steps a chain's answer, given at once or through a handle. */

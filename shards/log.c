@@ -205,6 +205,19 @@ static uint64_t log_segment_bytes(const struct tri_log *log, uint32_t segment)
     return segment == 1 ? log->options.segment_bytes_first : log->options.segment_bytes;
 }
 
+/* Clears what is behind the payload up to a multiple of 8. */
+static void log_pad(uint8_t *record, uint32_t exact)
+{
+    uint32_t rest = exact % 8;
+    uint64_t last = 0;
+
+    if (rest != 0) {
+        memcpy(&last, record + exact - rest, sizeof(last));
+        last &= (UINT64_C(1) << (8 * rest)) - 1;
+        memcpy(record + exact - rest, &last, sizeof(last));
+    }
+}
+
 /* Appends a record whose payload already lies behind its head. */
 static void log_put(struct log_buffer *buffer, uint16_t type, uint16_t slot, uint64_t lsn,
                     uint32_t payload_bytes)
@@ -219,7 +232,7 @@ static void log_put(struct log_buffer *buffer, uint16_t type, uint16_t slot, uin
     head->lsn = lsn;
     head->hash =
         XXH3_64bits((const uint8_t *)head + LOG_RECORD_HASHED_FROM, exact - LOG_RECORD_HASHED_FROM);
-    memset((uint8_t *)head + exact, 0, bytes - exact);
+    log_pad((uint8_t *)head, exact);
     buffer->used += bytes;
     buffer->records++;
 }

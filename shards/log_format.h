@@ -81,7 +81,7 @@ static_assert(sizeof(struct log_segment_head) == 104, "no holes");
 static_assert(sizeof(struct log_block_head) == 104, "no holes");
 static_assert(sizeof(struct log_record_head) == 24, "no holes");
 
-#define LOG_BLOCK_BYTES_MAX    (1024U * 1024U)
+#define LOG_BLOCK_BYTES_MAX    (1U << 20)
 #define LOG_HASHED_FROM        24U /* in segment and block */
 #define LOG_RECORD_HASHED_FROM 8U
 

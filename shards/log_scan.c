@@ -300,7 +300,7 @@ static enum scan_result scan_block(struct tri_log_scan *scan, const struct tri_l
     if (head->before.lo != scan->hash_lo || head->before.hi != scan->hash_hi ||
         head->segment != scan->next.segment || head->lsn_first != scan->lsn + 1 ||
         head->seq_durable >= head->seq || head->lsn_needed < scan->lsn_needed ||
-        head->lsn_needed > head->lsn_first) {
+        head->lsn_needed > head->lsn_last + 1) {
         return SCAN_WRONG;
     }
     scan_block_set(scan, head, block);

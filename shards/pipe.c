@@ -10,6 +10,8 @@
 #define RECORD_ALIGN       8U
 #define BLOCK_BYTES        90112U
 #define RING_SLOTS_PER_MAX 128U
+/* What is fetched of a record ahead of its turn: a usual message. */
+#define AHEAD_BYTES        448U
 
 struct tri_pipe_block {
     uint32_t used_bytes;
@@ -165,22 +167,36 @@ const void *tri_pipe_peek(struct tri_pipe *pipe, uint32_t *bytes)
     return pipe->reading->bytes + pipe->read_bytes + RECORD_HEAD_BYTES;
 }
 
-/* Where the record behind the one being read begins. */
-static uint32_t pipe_next_at(const struct tri_pipe *pipe)
+static uint32_t pipe_bytes_at(const struct tri_pipe_block *block, uint32_t at)
 {
     uint32_t bytes = 0;
 
-    memcpy(&bytes, pipe->reading->bytes + pipe->read_bytes, sizeof(bytes));
-    return pipe->read_bytes + pipe_record_bytes(bytes);
+    memcpy(&bytes, block->bytes + at, sizeof(bytes));
+    return bytes;
+}
+
+/* Where the record behind the one being read begins. */
+static uint32_t pipe_next_at(const struct tri_pipe *pipe)
+{
+    return pipe->read_bytes + pipe_record_bytes(pipe_bytes_at(pipe->reading, pipe->read_bytes));
 }
 
 const void *tri_pipe_ahead(const struct tri_pipe *pipe)
 {
+    const struct tri_pipe_block *block = pipe->reading;
     uint32_t at = 0;
+    uint32_t behind = 0;
 
-    assert(pipe->reading != NULL);
+    assert(block != NULL);
     at = pipe_next_at(pipe);
-    return at < pipe->reading->used_bytes ? pipe->reading->bytes + at + RECORD_HEAD_BYTES : NULL;
+    if (at >= block->used_bytes) {
+        return NULL;
+    }
+    behind = at + pipe_record_bytes(pipe_bytes_at(block, at));
+    for (uint32_t i = 0; i < AHEAD_BYTES && behind + i < block->used_bytes; i += TRI_CACHE_LINE) {
+        __builtin_prefetch(block->bytes + behind + i);
+    }
+    return block->bytes + at + RECORD_HEAD_BYTES;
 }
 
 bool tri_pipe_pop(struct tri_pipe *pipe)

@@ -80,7 +80,8 @@ bool tri_pipe_is_fed(struct tri_pipe *pipe);
 const void *tri_pipe_peek(struct tri_pipe *pipe, uint32_t *bytes);
 bool tri_pipe_pop(struct tri_pipe *pipe);
 /* tri_pipe_ahead shows the record behind the one that tri_pipe_peek() shows, NULL if it is not in
- * the same block.  For prefetching. */
+ * the same block, and brings the one behind that into the cache: when its turn comes, it has long
+ * arrived from the producer's core. */
 const void *tri_pipe_ahead(const struct tri_pipe *pipe);
 
 /* tri_pipe_is_empty tells the consumer that there is no record. */

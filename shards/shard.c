@@ -99,18 +99,19 @@ bool tri_shard_ready(struct tri_shard *shard, bool answers)
 {
     for (uint32_t i = 0; i < SETTLES_MAX; i++) {
         struct tri_event event;
+        uint64_t known_lsn = 0;
         bool is_local_due = false;
 
         if (!shard_settled(shard)) {
             return false;
         }
-        is_local_due = shard->local != NULL && tri_local_is_due(shard);
-        if (!(answers || is_local_due) || shard->told_lsn == shard->durable_lsn) {
-            if (!is_local_due) {
-                return true;
-            }
+        is_local_due = shard->local != NULL && tri_local_is_due(shard, &known_lsn);
+        if (is_local_due && known_lsn <= shard->told_lsn) {
             tri_local_step(shard);
             continue;
+        }
+        if (!is_local_due && (!answers || shard->told_lsn == shard->durable_lsn)) {
+            return true;
         }
         assert(shard->told_lsn < shard->durable_lsn);
         event.type = TRI_EVENT_JOURNAL_DURABLE;

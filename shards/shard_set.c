@@ -15,7 +15,10 @@
 #define BLOCKS_FEW_SHARDS  8U
 #define BLOCKS_MANY_SHARDS 2U
 #define SHARDS_FEW         4U
-#define HANDLE_BLOCKS      4U
+/* Of a handle towards a shard: room for about as many usual messages as may be in flight. */
+#define HANDLE_BLOCKS_MIN  4U
+#define HANDLE_BLOCKS_MAX  32U
+#define HANDLE_PER_BLOCK   48U
 
 #define HOLD_BYTES_MIN (2 * TRI_MESH_RECORD_BYTES_MAX)
 #define HOLD_BYTES_MAX (UINT32_C(1) << 30)
@@ -49,7 +52,12 @@ static uint32_t set_blocks(const struct tri_shard_set_options *options)
 
 static uint32_t set_handle_blocks(const struct tri_shard_set_options *options)
 {
-    return options->handle_blocks == 0 ? HANDLE_BLOCKS : options->handle_blocks;
+    uint32_t blocks = HANDLE_BLOCKS_MIN + options->in_flight_max / HANDLE_PER_BLOCK;
+
+    if (options->handle_blocks != 0) {
+        return options->handle_blocks;
+    }
+    return blocks < HANDLE_BLOCKS_MAX ? blocks : HANDLE_BLOCKS_MAX;
 }
 
 static uint32_t set_hold_bytes(const struct tri_shard_set_options *options)

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spool: news from a shard to a handle, records of one cache line.
+ * Spool: news from a shard to a handle, in records of half a cache line.
+ *
+ * What all news says, and what a message that goes well has to say, is one
+ * record; the rest is a second one behind it, left out if there is nothing to
+ * say.  A usual message so costs one and a half lines that travel between two
+ * cores.
  *
  * The producer writes records and publishes them in batches, the consumer
  * returns their places in batches.  Whoever may cause news holds credit for
@@ -23,16 +28,19 @@
 #include "engine/limits.h"
 
 /* What struct tri_news says, packed. */
-struct tri_spool_record {
+struct tri_spool_news {
     uint32_t slot; /* of the handle's table of what is in flight */
     uint8_t kind;  /* enum tri_news_kind */
     uint8_t ack_type;
     uint8_t flags; /* TRI_SPOOL_* */
     uint8_t target_count;
-    uint32_t code;
-    uint32_t retries;
+    uint16_t code;
+    uint16_t retries;
+    uint32_t unused;
     tri_attempt attempt;
     uint64_t applied_mask;
+};
+struct tri_spool_rest {
     uint64_t refused_mask;
     uint64_t unknown_mask;
     uint64_t undone_mask;
@@ -40,12 +48,19 @@ struct tri_spool_record {
 };
 #define TRI_SPOOL_DUPLICATE 1U
 #define TRI_SPOOL_OPEN      2U
+#define TRI_SPOOL_MORE      4U /* the rest stands in the next record */
 
-static_assert(sizeof(struct tri_spool_record) == TRI_CACHE_LINE, "a record is one cache line");
+union tri_spool_record {
+    struct tri_spool_news news;
+    struct tri_spool_rest rest;
+};
+
+static_assert(sizeof(union tri_spool_record) == TRI_CACHE_LINE / 2, "a record is half a line");
 static_assert(TRI_TARGETS_MAX <= UINT8_MAX, "target_count is a byte");
+static_assert(TRI_ERROR_VALUE_MAX <= UINT16_MAX, "a code fits");
 
 struct tri_spool {
-    struct tri_spool_record *records;
+    union tri_spool_record *records;
     uint32_t mask;
     /* The producer's. */
     alignas(TRI_CACHE_LINE) _Atomic uint32_t tail; /* published up to here */
@@ -67,7 +82,7 @@ void tri_spool_init(struct tri_spool *spool, void *memory, uint32_t places, uint
 
 /* tri_spool_put gives the place of the next record, to be filled in before the next call of any
  * function here; producer only. */
-static inline struct tri_spool_record *tri_spool_put(struct tri_spool *spool)
+static inline union tri_spool_record *tri_spool_put(struct tri_spool *spool)
 {
     if (spool->written - spool->head_seen > spool->mask) {
         /* pairs with the release in tri_spool_return */
@@ -86,7 +101,7 @@ static inline void tri_spool_publish(struct tri_spool *spool)
 
 /* tri_spool_peek shows the oldest record, NULL if there is none, valid until tri_spool_return();
  * tri_spool_pop takes it away.  Consumer only. */
-static inline const struct tri_spool_record *tri_spool_peek(struct tri_spool *spool)
+static inline const union tri_spool_record *tri_spool_peek(struct tri_spool *spool)
 {
     if (spool->read == spool->tail_seen) {
         /* pairs with the release in tri_spool_publish */

@@ -66,13 +66,13 @@ retries:
 WIDE_CONFIG = CONFIG + """\
 limits: {{handshakeMs: 1000, peerTimeoutMs: 1500, acceptsPerSecond: 1000000,
   fruitlessPerSecond: 1000000000}}
-capacities: {{connections: 9000, rounds: 4096, waiters: 4096, dedupEntries: 65536, bodies448: 4096,
+capacities: {{connections: 9000, rounds: 4096, waiters: 4096, dedupEntries: 65536, bodies416: 4096,
   bodies1024: 256, bodies4096: 64, bodies16384: 64, bodies86016: 64}}
 """
 NARROW_CONFIG = CONFIG + """\
 limits: {{handshakeMs: 5000, peerTimeoutMs: 5000, acceptsPerSecond: 100, fruitlessPerSecond: 1000}}
 capacities: {{connections: 128, handshakes: 8, rounds: 4096, waiters: 4096, dedupEntries: 65536,
-  bodies448: 4096, bodies1024: 256, bodies4096: 64, bodies16384: 64, bodies86016: 64}}
+  bodies416: 4096, bodies1024: 256, bodies4096: 64, bodies16384: 64, bodies86016: 64}}
 """
 
 

@@ -243,7 +243,8 @@ def play_rounds(house, count):
 def start_chains(house, rounds):
     for name in (A, B):
         house.chain(name, SECRETS[name], "--asset-count", str(BURST), "--asset-prefix", "bond-",
-                    "--entries", str(rounds + BURST), "--journal", "none", "--connections", str(SHARDS))
+                    "--entries", str(rounds + BURST), "--journal", "none", "--connections",
+                    str(SHARDS))
 
 
 def play(house, rounds, reconnects):

@@ -60,7 +60,8 @@ WAITING = ("lost-prepare", "lost-commit", "lost-finalize", "terminal")
 # What a chain puts aside is answered on whichever of its connections is there first.
 ASIDE = ("slow", "doubled", "mixed-up")
 CONFIG = host.CONFIG.replace("handshakeMs: 500", "handshakeMs: 5000").replace(
-    "peerTimeoutMs: 1500", "peerTimeoutMs: 20000").replace("maxRetries: 3", "maxRetries: 1")
+    "peerTimeoutMs: 1500", "peerTimeoutMs: 20000").replace("maxRetries: 3", "maxRetries: 1").replace(
+    "limits:", "capacities:\n  segmentBytes: 4194304\nlimits:")
 
 
 def make_kinds(draw):

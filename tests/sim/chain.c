@@ -3,10 +3,11 @@
  * Chain: a participant with its ledger, its journal and its crashes.
  *
  * Participant, ledger and books lie in one block of memory.  A flush begins
- * with a copy of the block; when it has ended, the copy is what a crash goes
- * back to.  An operation that was at the ledger is asked for again after a
- * restart (D05).  Answers wait for the record that they name, so a crash may
- * forget work but nothing that was told.
+ * with a copy of the block; when it has ended, the copy is what a crash takes
+ * ledger and books back to.  The participant is made anew of its records up to
+ * the same one, and asks again for what was at the ledger (D05).  Answers wait
+ * for the record that they name, so a crash may forget work but nothing that was
+ * told.
  */
 #include <stdlib.h>
 
@@ -31,6 +32,28 @@ static void chain_flush(struct sim_world *world, uint32_t chain)
             ? 0
             : sim_between(&world->random, 20, world->swarm.chain_journal_us_max) * UINT64_C(1000);
     sim_plan(world, delay_ns, SIM_CHAIN_JOURNAL_DONE, chain, 0, it->life);
+}
+
+static void chain_append(struct sim_world *world, uint32_t chain,
+                         const struct tri_participant_effect *effect)
+{
+    struct sim_chain *it = &world->chains[chain];
+    struct sim_chain_record *record;
+
+    assert(effect->lsn == it->books->lsn + 1);
+    it->books->lsn = effect->lsn;
+    if (world->swarm.chain_crashes == 0) {
+        return;
+    }
+    if (it->record_count == it->record_room) {
+        it->record_room = it->record_room == 0 ? 256 : it->record_room * 2;
+        it->records = realloc(it->records, it->record_room * sizeof(*it->records));
+        assert(it->records != NULL);
+    }
+    record = &it->records[it->record_count++];
+    record->lsn = effect->lsn;
+    record->kind = effect->record;
+    record->bytes = tri_participant_record(it->participant, effect, record->payload);
 }
 
 static void chain_answer(struct sim_world *world, uint32_t chain, uint64_t after_lsn)
@@ -171,8 +194,7 @@ static void chain_carry_out(struct sim_world *world, uint32_t chain,
         frame->ask = (struct tri_ask){effect->id, effect->attempt, id};
         break;
     case TRI_PARTICIPANT_EFFECT_APPEND:
-        assert(effect->lsn == world->chains[chain].books->lsn + 1);
-        world->chains[chain].books->lsn = effect->lsn;
+        chain_append(world, chain, effect);
         return;
     }
     chain_answer(world, chain, effect->after_lsn);
@@ -303,16 +325,23 @@ static void chain_memory(struct sim_world *world, uint32_t chain,
     it->memory_bytes = bytes;
 }
 
-void sim_chain_start(struct sim_world *world, uint32_t chain)
+static struct tri_participant_options chain_options(const struct sim_world *world,
+                                                    uint32_t instance)
 {
-    struct sim_chain *it = &world->chains[chain];
-    struct tri_participant_options options = {
+    return (struct tri_participant_options){
         .entries_max = world->swarm.entries_max,
-        .instance = 1,
+        .instance = instance,
         .dedup_window_ms = world->swarm.participant_window_ms,
         .reservation_ttl_ms_max = world->swarm.reservation_ttl_ms_max,
     };
+}
 
+void sim_chain_start(struct sim_world *world, uint32_t chain)
+{
+    struct sim_chain *it = &world->chains[chain];
+    struct tri_participant_options options = chain_options(world, 1);
+
+    it->record_count = 0;
     chain_memory(world, chain, &options);
     it->participant = tri_participant_init(it->memory, &options);
     sim_books_init(world, chain, it->memory + tri_participant_footprint(&options));
@@ -355,13 +384,35 @@ void sim_chain_crash(struct sim_world *world, uint32_t chain)
     sim_plan(world, down_ns, SIM_CHAIN_START, chain, 0, it->life);
 }
 
+/* The participant as its durable records make it. */
+static void chain_replay(struct sim_world *world, uint32_t chain)
+{
+    struct sim_chain *it = &world->chains[chain];
+    struct tri_participant_options options = chain_options(world, it->instance);
+    const char *fault = NULL;
+    uint32_t entry;
+
+    it->participant = tri_participant_init(it->memory, &options);
+    while (it->record_count > 0 && it->records[it->record_count - 1].lsn > it->durable_lsn) {
+        it->record_count--;
+    }
+    for (uint32_t i = 0; i < it->record_count; i++) {
+        struct sim_chain_record *record = &it->records[i];
+        enum tri_result result = tri_participant_replay(
+            it->participant, record->kind, (struct tri_bytes){record->payload, record->bytes},
+            world->now_ns, sim_wall_ms(world, chain), &entry, &fault);
+
+        if (result != TRI_OK && result != TRI_STALE) {
+            sim_break(world, "D05", "a record of chain %u is not taken back: %s", chain, fault);
+        }
+        record->lsn = 0;
+    }
+}
+
 void sim_chain_restart(struct sim_world *world, uint32_t chain)
 {
     struct sim_chain *it = &world->chains[chain];
-    struct tri_participant_event event = {
-        .type = TRI_PARTICIPANT_DURABLE,
-        .durable = {it->durable_lsn},
-    };
+    enum tri_result result = TRI_MORE;
 
     if (it->is_running) {
         return;
@@ -371,12 +422,18 @@ void sim_chain_restart(struct sim_world *world, uint32_t chain)
     it->is_running = true;
     it->instance++;
     sim_trace(world, "chain starts", SIM_MESSAGES_MAX, chain, 0, it->instance);
-    for (uint32_t i = 0; i < SIM_PENDING_MAX; i++) {
-        if (it->books->pending[i].is_used) {
-            sim_plan(world, sim_below(&world->random, 5) * TRI_NS_PER_MS, SIM_LEDGER_DONE, chain, i,
-                     it->life);
+    chain_replay(world, chain);
+    it->books->lsn = 0;
+    it->durable_lsn = 0;
+    memset(it->books->pending, 0, sizeof(it->books->pending));
+    memcpy(it->durable, it->memory, it->memory_bytes);
+    while (result == TRI_MORE) {
+        result = tri_participant_resume(it->participant, world->now_ns, sim_wall_ms(world, chain),
+                                        &it->effects);
+        for (uint32_t i = 0; i < it->effects.count; i++) {
+            chain_carry_out(world, chain, &it->effects.at[i], NULL);
         }
     }
-    chain_step(world, chain, &event, NULL);
+    chain_flush(world, chain);
     sim_plan(world, sim_below(&world->random, 20) * TRI_NS_PER_MS, SIM_LINK_UP, chain, 0, 0);
 }

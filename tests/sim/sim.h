@@ -228,9 +228,20 @@ struct sim_books {
     uint64_t lsn;
 };
 
+/* A record of a chain's participant. */
+struct sim_chain_record {
+    uint64_t lsn; /* 0 = of an earlier life, and durable */
+    enum tri_participant_record kind;
+    uint32_t bytes;
+    uint8_t payload[TRI_PARTICIPANT_RECORD_BYTES_MAX];
+};
+
 struct sim_chain {
     uint8_t *memory; /* participant, ledger, books: one block */
     size_t memory_bytes;
+    struct sim_chain_record *records; /* if there are crashes */
+    uint32_t record_count;
+    uint32_t record_room;
     uint8_t *flushing; /* copies of the block */
     uint8_t *durable;
     struct tri_participant *participant;

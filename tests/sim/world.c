@@ -471,6 +471,7 @@ void sim_close(struct sim_world *world)
     sim_journal_close(world);
     for (uint32_t chain = 0; chain < SIM_CHAINS_MAX; chain++) {
         free(world->chains[chain].memory);
+        free(world->chains[chain].records);
         free(world->chains[chain].flushing);
         free(world->chains[chain].durable);
     }

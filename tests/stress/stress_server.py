@@ -30,6 +30,8 @@ tap = host.Tap()
 ok = tap.ok
 seed = os.environ.get("TRI_SEED", "0")
 instances = itertools.count(1)
+CONFIG = host.CONFIG.replace("handshakeMs: 500", "handshakeMs: 5000").replace(
+    "limits:", "capacities:\n  segmentBytes: 4194304\nlimits:")
 SUPPRESSIONS = f"suppressions={os.path.join(SOURCE_DIR, 'tests', 'tsan.supp')}"
 
 
@@ -76,8 +78,8 @@ def start_bursts(house):
 
 def end_under_load(shards, connections, journal, signals):
     options = " ".join(filter(None, [os.environ.get("TSAN_OPTIONS"), SUPPRESSIONS, "exitcode=66"]))
-    with host.Server(SECRETS, {"bond-*": [A, B], "far-*": [FLAPPING, A]}, shards=shards,
-                     journal=journal, env={"TSAN_OPTIONS": options}) as house:
+    with host.Server(SECRETS, {"bond-*": [A, B], "far-*": [FLAPPING, A]}, config=CONFIG,
+                     shards=shards, journal=journal, env={"TSAN_OPTIONS": options}) as house:
         for chain in (A, B):
             house.chain(chain, SECRETS[chain], "--asset-count", "200000", "--asset-prefix", "bond-0",
                         "--connections", str(connections), "--journal", "none")

@@ -7,6 +7,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +27,17 @@ static void make_directory(void)
     cr_assert_not_null(mkdtemp(path));
 }
 
+static int remove_one(const char *name, const struct stat *about, int kind, struct FTW *place)
+{
+    (void)about;
+    (void)kind;
+    (void)place;
+    return remove(name);
+}
+
 static void remove_directory(void)
 {
-    char command[128];
-
-    (void)snprintf(command, sizeof(command), "rm -r '%s'", path);
-    cr_assert_eq(system(command), 0);
+    cr_assert_eq(nftw(path, remove_one, 4, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 TestSuite(chain_store, .init = make_directory, .fini = remove_directory);

@@ -337,6 +337,18 @@ Test(log_writer, a_checkpoint_drops_what_lies_before_it_once_a_durable_block_say
     cr_expect_eq(kit_scan(&kit).scan.lsn_needed, begin);
 }
 
+Test(log_writer, a_checkpoint_without_records_is_one_too)
+{
+    kit_turn(&kit, 3);
+    kit_append_all(&kit, 2);
+    tri_log_checkpointed(kit.log, tri_log_checkpoint_begin(kit.log), 0);
+    kit_append_all(&kit, 1);
+    kit_flush(&kit);
+    cr_expect_eq(tri_log_needed_lsn(kit.log), 6);
+    cr_expect_eq(kit_scan(&kit).step, TRI_LOG_SCAN_END);
+    cr_expect_eq(kit_scan(&kit).scan.lsn_needed, 6);
+}
+
 Test(log_writer, checkpoints_are_due_by_bytes_written)
 {
     uint64_t begin = 0;

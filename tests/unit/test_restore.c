@@ -485,8 +485,13 @@ ENGINE_TEST(restore, records_that_contradict_each_other_are_refused)
     cr_assert_eq(kept_replay(&kit, kept[0].kind, kept[0].at, kept[0].bytes, &fault), TRI_OK);
     cr_assert_eq(kept_replay(&kit, kept[0].kind, kept[0].at, kept[0].bytes, &fault), TRI_VIOLATION);
     cr_assert_str_eq(fault, "an open message is accepted again");
-    decision.at[16 + 1 + 8 + 2 + 2 + 1 + 8 + 1 + 6] = 1; /* the chain of its first target */
+    decision.at[16 + 1 + 8 + 2 + 2 + 1 + 8 + 1 + 6] = 1; /* its first two targets change places */
+    decision.at[16 + 1 + 8 + 2 + 2 + 1 + 8 + 1 + 6 + 7] = 0;
     cr_assert_eq(kept_replay(&kit, decision.kind, decision.at, decision.bytes, &fault),
                  TRI_VIOLATION);
     cr_assert_str_eq(fault, "the record has other targets than its message");
+    decision.at[16 + 1 + 8 + 2 + 2 + 1 + 8 + 1 + 6 + 7] = 1;
+    cr_assert_eq(kept_replay(&kit, decision.kind, decision.at, decision.bytes, &fault),
+                 TRI_VIOLATION);
+    cr_assert_str_eq(fault, "no error code, or a target twice");
 }

@@ -13,7 +13,7 @@
 static struct tri_spool *spool_of(uint32_t places)
 {
     static struct tri_spool spool;
-    static _Alignas(TRI_CACHE_LINE) struct tri_spool_record memory[8];
+    static _Alignas(TRI_CACHE_LINE) union tri_spool_record memory[8];
 
     cr_assert_leq(places, 8);
     tri_spool_init(&spool, memory, places, UINT32_MAX - 2);
@@ -22,14 +22,14 @@ static struct tri_spool *spool_of(uint32_t places)
 
 static void put(struct tri_spool *spool, uint32_t slot)
 {
-    *tri_spool_put(spool) = (struct tri_spool_record){.slot = slot};
+    tri_spool_put(spool)->news = (struct tri_spool_news){.slot = slot};
 }
 
 /* The slot of the oldest record, which is taken away; UINT32_MAX: there is none. */
 static uint32_t get(struct tri_spool *spool)
 {
-    const struct tri_spool_record *record = tri_spool_peek(spool);
-    uint32_t slot = record == NULL ? UINT32_MAX : record->slot;
+    const union tri_spool_record *record = tri_spool_peek(spool);
+    uint32_t slot = record == NULL ? UINT32_MAX : record->news.slot;
 
     if (record != NULL) {
         tri_spool_pop(spool);

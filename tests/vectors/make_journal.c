@@ -36,6 +36,7 @@ static const char chains[] = "\x02\x00\x08"
 struct stream {
     int directory;
     struct tri_log_options options;
+    void *memory;
     struct tri_log *log;
     uint32_t dropped; /* a segment to be used again */
     uint32_t torn;    /* writes of which only so many bytes arrive, 0 = all */
@@ -69,17 +70,23 @@ static struct stream stream_open(int directory, uint32_t epoch, uint32_t number,
         .streams = streams,
         .slot_first = number * 4096 / streams,
         .slot_last = (number + 1) * 4096 / streams - 1,
-        .seed = UINT64_C(0x1111111111111111) * (epoch * 2 + number),
+        .seed = UINT64_C(0x1111111111111111) * ((uint64_t)epoch * 2 + number),
         .block_bytes_max = BLOCK_BYTES,
         .segment_bytes = SEGMENT_BYTES,
         .segment_bytes_first = SEGMENT_BYTES,
         .chains = chains,
         .chains_bytes = sizeof(chains) - 1,
     };
-    stream.log =
-        tri_log_init(aligned_alloc(4096, tri_log_footprint(&stream.options)), &stream.options);
+    stream.memory = aligned_alloc(4096, tri_log_footprint(&stream.options));
+    assert(stream.memory != NULL);
+    stream.log = tri_log_init(stream.memory, &stream.options);
     file_make(&stream, 1);
     return stream;
+}
+
+static void stream_close(struct stream *stream)
+{
+    free(stream->memory);
 }
 
 static void store(struct stream *stream, const struct tri_log_request *request)
@@ -168,6 +175,7 @@ static struct tri_manifest_stream make_old(int directory)
     named.cut_seq = tri_log_counts(stream.log).blocks;
     named.cut_lsn = tri_log_last_lsn(stream.log);
     live(&stream, 1); /* it arrived, but a recovery could not read it: it does not count */
+    stream_close(&stream);
     return named;
 }
 
@@ -187,6 +195,7 @@ static struct tri_manifest_stream make_new(int directory, uint32_t number)
         stream.torn = 512;
     }
     turn(&stream);
+    stream_close(&stream);
     return (struct tri_manifest_stream){.epoch = 2,
                                         .stream = number,
                                         .streams = 2,

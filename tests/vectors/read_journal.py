@@ -129,7 +129,7 @@ class Stream:
         (_, digest, count, used, _, _, segment, records, seq, lsn_first, lsn_last, needed, durable,
          before) = head
         if (before != self.before or segment != number or lsn_first != self.lsn + 1
-                or durable >= seq or not self.needed <= needed <= lsn_first):
+                or durable >= seq or not self.needed <= needed <= lsn_last + 1):
             raise Damage("chain")
         at, seen, lsn, kind = BLOCK.size, 0, self.lsn, None
         while at < used:
