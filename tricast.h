@@ -273,7 +273,7 @@ struct tri_message {
     bool finalize_requested;              /* BEST_EFFORT: one light FINALIZE */
     struct tri_envelope envelope;
     struct tri_signature signature;
-    /* The canonical msgpack bytes of all fields above, and within them the run
+    /* The canonical msgpack bytes of all fields above, and at their end the run
      * type, subtype, assets, payload, envelope, signature that phase frames repeat. */
     struct tri_bytes canonical;
     struct tri_bytes inner;
@@ -325,7 +325,8 @@ struct tri_engine_policy {
 struct tri_engine_options {
     uint32_t epoch;             /* P10: durable, raised at every start, >= 1 */
     uint32_t rounds_max;        /* open messages, 1..2^24 */
-    uint32_t dedup_entries_max; /* open and remembered messages, rounds_max..2^26 */
+    uint32_t dedup_entries_max; /* open and remembered messages, rounds_max..2^26; one with more
+                                 * than 16 targets counts twice */
     uint32_t body_counts[TRI_ENGINE_BODY_CLASSES]; /* slots per class; 0 = none of that size */
     uint32_t waiters_max; /* clients beside the first, over all open messages, 1..2^26 */
     const struct tri_engine_chain *chains;       /* borrowed for the engine's life */

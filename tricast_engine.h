@@ -161,7 +161,8 @@ enum tri_record {
     TRI_RECORD_OUTCOME = 5,  /* how it ended */
     TRI_RECORD_CLOSE = 6,    /* FINALIZE has ended behind a primary record; nothing waits for it */
     TRI_RECORD_IMAGE = 7,    /* an open message as it stands, of a checkpoint */
-    TRI_RECORD_REMEMBER = 8, /* a closed message, of a checkpoint */
+    TRI_RECORD_REMEMBER = 8, /* a closed message, of a checkpoint; its key lacks the upper half of
+                              * lo, which does not tell it apart */
     TRI_RECORD_CHECKPOINT = 9, /* the checkpoint is complete: records before its begin say nothing
                                 * more */
     TRI_RECORD_COUNT = 10,
@@ -237,7 +238,7 @@ struct tri_effects {
     X(acks_late, "answers", "phase answers for an attempt or phase that is not open (P07)")      \
     X(acks_stranger, "answers", "phase answers of a chain that is no target (P07)")              \
     X(acks_invalid, "answers", "phase answers that do not fit their phase (P04)")                \
-    X(commits_unknown, "answers", "COMMITs refused by who may have forgotten them (P13)")         \
+    X(commits_unknown, "answers", "COMMITs refused by who may have forgotten them (P13)")        \
     X(strays_aborted, "answers", "PREPARE_OK or ASK answered with ABORT (P14)")                  \
     X(control_acks, "answers", "answers to ABORT and ROLLBACK")                                  \
     X(asks, "frames", "questions about a reservation (P14)")

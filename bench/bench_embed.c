@@ -69,7 +69,9 @@ static void message_init(struct tri_message *message, char id[ID_BYTES], uint32_
 {
     static const uint8_t payload[PAYLOAD_BYTES];
 
-    memcpy(id, "00000000-0000-0000-0000-000000000000", ID_BYTES);
+    for (uint32_t i = 0; i < ID_BYTES; i++) {
+        id[i] = i == 8 || i == 13 || i == 18 || i == 23 ? '-' : '0';
+    }
     put_number(id, submitter, 8);
     *message = (struct tri_message){.id = {id, ID_BYTES},
                                     .type = TRI_TYPE_REGULATORY_ACTION,

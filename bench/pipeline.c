@@ -224,8 +224,8 @@ static void pipeline_init(uint64_t rounds)
     queue_init(&it.there_queue);
     queue_init(&it.back_queue);
     for (uint32_t i = 0; i < PARTICIPANTS; i++) {
-        message_ring_init(&it.there[i], it.buffers[2 * i], RING_SLOTS, 0);
-        message_ring_init(&it.back[i], it.buffers[2 * i + 1], RING_SLOTS, 0);
+        message_ring_init(&it.there[i], it.buffers[(size_t)2 * i], RING_SLOTS, 0);
+        message_ring_init(&it.back[i], it.buffers[(size_t)2 * i + 1], RING_SLOTS, 0);
     }
     for (uint32_t i = 0; i < BENCH_IN_FLIGHT; i++) {
         for (uint32_t j = 0; j < PARTICIPANTS; j++) {

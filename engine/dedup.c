@@ -25,15 +25,14 @@
 #define SECONDS_BITS 11U
 #define SECONDS      (1U << SECONDS_BITS)
 #define RUNS         4096U
-#define IS_ENTRY     (UINT32_C(1) << 31)
+#define IS_ENTRY     TRI_DEDUP_ROUNDS_MAX /* the bit that no round has */
 /* Entries whose index buckets are fetched together: a sweep waits for memory once, not each time.
  */
 #define BATCH        16U
 
 static_assert((uint64_t)SECONDS * (RUNS - 1) > UINT32_MAX / 1000U + 1U,
               "the longest window ends within the runs");
-static_assert(TRI_DEDUP_ENTRIES_MAX <= IS_ENTRY && TRI_DEDUP_ROUNDS_MAX <= IS_ENTRY,
-              "the top bit tells an entry from a round, and none is TRI_NONE_INDEX");
+static_assert(TRI_DEDUP_ENTRIES_MAX < IS_ENTRY, "and no entry is TRI_NONE_INDEX with it");
 
 struct bucket {
     uint32_t tag; /* the low half of key.lo */

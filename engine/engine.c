@@ -215,13 +215,17 @@ uint32_t tri_engine_retries_max(const struct tri_engine *engine, const struct tr
 
 struct tri_round *tri_engine_find(struct tri_engine *engine, struct tri_key key, struct tri_text id)
 {
-    struct tri_dedup_found found = tri_dedup_find(engine->dedup, key);
-    struct tri_round *round;
+    struct tri_round *round = engine->found;
 
-    if (found.state != TRI_DEDUP_OPEN) {
-        return NULL;
+    if (round == NULL || round->key.lo != key.lo || round->key.hi != key.hi) {
+        struct tri_dedup_found found = tri_dedup_find(engine->dedup, key);
+
+        if (found.state != TRI_DEDUP_OPEN) {
+            return NULL;
+        }
+        round = tri_engine_round(engine, found.round);
+        engine->found = round;
     }
-    round = tri_engine_round(engine, found.round);
     if (round->id_bytes != id.bytes ||
         memcmp(tri_round_canonical(round) + round->id_at, id.at, id.bytes) != 0) {
         return NULL;
@@ -278,6 +282,9 @@ void tri_engine_untake(struct tri_engine *engine, const struct tri_round *round)
     assert(submitter->bodies[tri_arena_class(round->body)] > 0);
     submitter->open_count--;
     submitter->bodies[tri_arena_class(round->body)]--;
+    if (engine->found == round) {
+        engine->found = NULL;
+    }
 }
 
 void tri_engine_await(struct tri_engine *engine, struct tri_round *round, uint64_t lsn)

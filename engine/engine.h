@@ -76,6 +76,7 @@ struct tri_engine {
     uint32_t spent[TRI_EFFECTS_MAX];
     struct tri_pool *rounds_pool;
     struct tri_round *rounds;
+    struct tri_round *found; /* by the last look-up, NULL = closed since: answers come in a row */
     struct tri_pool *waiters_pool;
     struct tri_waiter *waiters;
     struct tri_arena *bodies;

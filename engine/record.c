@@ -217,8 +217,10 @@ uint32_t tri_engine_record_bytes_max(struct tri_engine *engine, const struct tri
         return FIXED_BYTES_MAX;
     }
     (void)record_subject(engine, append, &round);
-    return FIXED_BYTES_MAX +
-           (round == NULL ? TRI_TARGETS_MAX * 2U : round->target_count * TARGET_BYTES_MAX) +
+    if (round == NULL) {
+        return FIXED_BYTES_MAX + TRI_TARGETS_MAX * 2U;
+    }
+    return FIXED_BYTES_MAX + round->target_count * TARGET_BYTES_MAX +
            ((parts & PART_CONTENT) == 0 ? 0 : round->canonical_bytes);
 }
 
@@ -237,9 +239,11 @@ uint32_t tri_engine_record(struct tri_engine *engine, const struct tri_effect *a
     entry = record_subject(engine, append, &round);
     at = put_key(at, append->round.key);
     if ((parts & PART_CONTENT) != 0) {
+        assert(round != NULL);
         at = put_content(at, round);
     }
     if ((parts & PART_STANDING) != 0) {
+        assert(round != NULL);
         at = put_standing(at, round);
     }
     if ((parts & PART_STANDING) != 0 && (parts & PART_RESULT) != 0) {

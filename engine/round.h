@@ -187,10 +187,10 @@ struct tri_round {
     uint8_t scope_declared : 1;
 };
 
-static_assert(sizeof(struct tri_round) == 4 * TRI_CACHE_LINE, "1 M open rounds are counted on it");
-static_assert(offsetof(struct tri_round, tally) == TRI_CACHE_LINE &&
-                  offsetof(struct tri_round, applied) == 2 * TRI_CACHE_LINE &&
-                  offsetof(struct tri_round, expires_at_ms) == 3 * TRI_CACHE_LINE,
+static_assert(sizeof(struct tri_round) == 256, "1 M open rounds are counted on it");
+static_assert(offsetof(struct tri_round, tally) == 64 &&
+                  offsetof(struct tri_round, applied) == 128 &&
+                  offsetof(struct tri_round, expires_at_ms) == 192,
               "what is used together lies in one line");
 static_assert(TRI_TYPE_COUNT <= 16 && TRI_SUBTYPE_COUNT <= 4 && TRI_PRIORITY_COUNT <= 4 &&
                   TRI_ATOMICITY_COUNT <= 4 && TRI_SCOPE_COUNT <= 2,

@@ -270,12 +270,19 @@ static int node_build(struct tri_node *node, const struct tri_shard_set_options 
                       char trouble[TRI_TROUBLE_BYTES])
 {
     const char *advice = NULL;
+    size_t tables_at = 0;
     int failed = 0;
 
     node->set_bytes = tri_shard_set_footprint(options);
     node->set_memory = tri_place_map(node->set_bytes);
     if (node->set_memory == NULL) {
         return node_trouble(trouble, "no memory for the tables: lower the capacities", -ENOMEM);
+    }
+    tables_at = tri_shard_set_tables_at(options);
+    tri_place_scatter(node->set_memory, tables_at);
+    failed = tri_place_fill((uint8_t *)node->set_memory + tables_at, node->set_bytes - tables_at);
+    if (failed != 0) {
+        return node_trouble(trouble, "the machine lacks memory: lower the capacities", failed);
     }
     node->set = tri_shard_set_init(node->set_memory, options);
     tri_handles_attach(node->set, &tri_node_handle_ops, node);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* From this size on a mapping asks for huge pages: tables that are hit at random miss the TLB less.
  */
@@ -66,10 +67,21 @@ void *tri_place_map(size_t bytes)
     return memory;
 }
 
+void tri_place_scatter(void *memory, size_t bytes)
+{
+    size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+
+    assert((uintptr_t)memory % page_bytes == 0);
+    /* A wish, too. */
+    (void)madvise(memory, bytes / page_bytes * page_bytes, MADV_NOHUGEPAGE);
+}
+
 int tri_place_fill(void *memory, size_t bytes)
 {
+    size_t before = (uintptr_t)memory % (size_t)sysconf(_SC_PAGESIZE);
+
     assert(memory != NULL);
-    if (madvise(memory, bytes, MADV_POPULATE_WRITE) == 0) {
+    if (madvise((uint8_t *)memory - before, bytes + before, MADV_POPULATE_WRITE) == 0) {
         return 0;
     }
     if (errno != EINVAL) { /* EINVAL: a kernel before 5.14; pages then come when they are touched */

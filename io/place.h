@@ -25,8 +25,11 @@ int tri_place_pin(uint32_t index);
 /* tri_place_map returns `bytes` (> 0) of zeroed, page-aligned memory, NULL if the address space or
  * a limit does not allow it. */
 void *tri_place_map(size_t bytes);
-/* tri_place_fill has the kernel provide all pages of a map now.  Returns 0, or -errno (-ENOMEM: the
- * machine does not have that much). */
+/* tri_place_scatter says that little of the first `bytes` of a map will be touched, here and there:
+ * huge pages would make all of it real. */
+void tri_place_scatter(void *memory, size_t bytes);
+/* tri_place_fill has the kernel provide all pages that `bytes` of a map lie in now.  Returns 0, or
+ * -errno (-ENOMEM: the machine does not have that much). */
 int tri_place_fill(void *memory, size_t bytes);
 /* tri_place_unmap accepts NULL. */
 void tri_place_unmap(void *memory, size_t bytes);

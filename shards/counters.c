@@ -39,8 +39,8 @@ void tri_counters_publish(struct tri_published_counters *published,
 
 uint64_t tri_counters_open_messages(const struct tri_published_counters *published)
 {
-    size_t index =
-        ENGINE_COUNTER_COUNT + offsetof(struct tri_shard_counters, open_messages) / sizeof(uint64_t);
+    size_t index = ENGINE_COUNTER_COUNT +
+                   offsetof(struct tri_shard_counters, open_messages) / sizeof(uint64_t);
 
     return atomic_load_explicit(&published->values[index], memory_order_relaxed);
 }

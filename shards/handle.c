@@ -526,6 +526,11 @@ static void handle_unpack(struct tri_handle *handle, struct tri_spool *spool,
         .cookie = place->cookie,
         .attempt = packed->attempt,
         .applied_mask = packed->applied_mask,
+        .refused_mask = 0,
+        .unknown_mask = 0,
+        .undone_mask = 0,
+        .state = NULL,
+        .field = NULL,
     };
     if (is_last) {
         place->is_used = false;

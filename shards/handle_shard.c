@@ -342,6 +342,7 @@ uint32_t tri_handles_turn(struct tri_shard *shard)
             taken++;
         }
     }
+    assert(all->handles_max > 0);
     shard->next_handle = (shard->next_handle + 1) % all->handles_max;
     return taken;
 }

@@ -22,6 +22,7 @@ struct member {
 
 struct tri_mesh {
     uint32_t shards;
+    uint32_t joined; /* shards that have lanes to each other: all or none */
     struct tri_pipe *lanes;
     struct member members[TRI_SHARDS_MAX];
 };
@@ -40,10 +41,10 @@ static uint32_t mesh_lane_count(uint32_t shards)
 static struct tri_pipe *mesh_lane(const struct tri_mesh *mesh, uint32_t from, uint32_t to,
                                   enum tri_lane lane)
 {
-    assert(from < mesh->shards);
-    assert(to < mesh->shards);
+    assert(from < mesh->joined);
+    assert(to < mesh->joined);
     assert(from != to);
-    return &mesh->lanes[(from * mesh->shards + to) * TRI_LANE_COUNT + lane];
+    return &mesh->lanes[(from * mesh->joined + to) * TRI_LANE_COUNT + lane];
 }
 
 size_t tri_mesh_footprint(uint32_t shards, uint32_t blocks)
@@ -52,6 +53,9 @@ size_t tri_mesh_footprint(uint32_t shards, uint32_t blocks)
 
     assert(shards >= 1);
     assert(shards <= TRI_SHARDS_MAX);
+    if (blocks == 0) {
+        return mesh_round_up(sizeof(struct tri_mesh));
+    }
     return mesh_round_up(sizeof(struct tri_mesh)) +
            mesh_lane_count(shards) * sizeof(struct tri_pipe) + pairs * tri_pipe_footprint(blocks);
 }
@@ -64,14 +68,15 @@ struct tri_mesh *tri_mesh_init(void *memory, uint32_t shards, uint32_t blocks, u
     assert((uintptr_t)memory % TRI_CACHE_LINE == 0);
     memset(mesh, 0, sizeof(*mesh));
     mesh->shards = shards;
+    mesh->joined = blocks == 0 ? 0 : shards;
     at += mesh_round_up(sizeof(*mesh));
     mesh->lanes = (void *)at;
-    memset(mesh->lanes, 0, mesh_lane_count(shards) * sizeof(struct tri_pipe));
-    at += mesh_lane_count(shards) * sizeof(struct tri_pipe);
+    memset(mesh->lanes, 0, mesh_lane_count(mesh->joined) * sizeof(struct tri_pipe));
+    at += mesh_lane_count(mesh->joined) * sizeof(struct tri_pipe);
     for (uint32_t i = 0; i < shards; i++) {
         atomic_init(&mesh->members[i].is_sleeping, false);
         atomic_init(&mesh->members[i].wants, 0);
-        for (uint32_t j = 0; j < shards; j++) {
+        for (uint32_t j = 0; j < mesh->joined; j++) {
             for (uint32_t k = 0; i != j && k < TRI_LANE_COUNT; k++) {
                 tri_pipe_init(mesh_lane(mesh, i, j, (enum tri_lane)k), at, blocks, start);
                 at += tri_pipe_footprint(blocks);
@@ -96,7 +101,7 @@ void tri_mesh_commit(struct tri_mesh *mesh, uint32_t from, uint32_t to, enum tri
 
 void tri_mesh_publish(struct tri_mesh *mesh, uint32_t from)
 {
-    for (uint32_t to = 0; to < mesh->shards; to++) {
+    for (uint32_t to = 0; to < mesh->joined; to++) {
         for (uint32_t i = 0; to != from && i < TRI_LANE_COUNT; i++) {
             if (tri_pipe_publish(mesh_lane(mesh, from, to, (enum tri_lane)i))) {
                 mesh->members[from].filled_for |= UINT64_C(1) << to;
@@ -121,7 +126,7 @@ void tri_mesh_pop(struct tri_mesh *mesh, uint32_t to, uint32_t from, enum tri_la
 /* Whether there is a record for `shard` that it takes. */
 static bool mesh_has_records(const struct tri_mesh *mesh, uint32_t shard, bool takes_steps)
 {
-    for (uint32_t from = 0; from < mesh->shards; from++) {
+    for (uint32_t from = 0; from < mesh->joined; from++) {
         for (uint32_t i = 0; from != shard && i < TRI_LANE_COUNT; i++) {
             const struct tri_pipe *lane = mesh_lane(mesh, from, shard, (enum tri_lane)i);
 
@@ -139,7 +144,7 @@ static uint64_t mesh_starved(struct tri_mesh *mesh, uint32_t shard, bool at_home
 {
     uint64_t mask = 0;
 
-    for (uint32_t to = 0; to < mesh->shards; to++) {
+    for (uint32_t to = 0; to < mesh->joined; to++) {
         for (uint32_t i = 0; to != shard && i < TRI_LANE_COUNT; i++) {
             struct tri_pipe *lane = mesh_lane(mesh, shard, to, (enum tri_lane)i);
 
@@ -223,7 +228,7 @@ uint64_t tri_mesh_blocks_sent(const struct tri_mesh *mesh, uint32_t shard)
 {
     uint64_t sent = 0;
 
-    for (uint32_t to = 0; to < mesh->shards; to++) {
+    for (uint32_t to = 0; to < mesh->joined; to++) {
         for (uint32_t i = 0; to != shard && i < TRI_LANE_COUNT; i++) {
             sent += mesh_lane(mesh, shard, to, (enum tri_lane)i)->blocks_sent;
         }

@@ -42,7 +42,9 @@ struct tri_mesh;
  *
  * shards  1..TRI_SHARDS_MAX.
  * blocks  blocks per ordered pair and lane, 1..TRI_MESH_BLOCKS_MAX.  Only the parts of a block that
- *         records have used ever take real memory.
+ *         records have used ever take real memory.  0: no lanes at all, for shards that have
+ *         nothing to tell each other; then only the functions about sleep may be called, and
+ *         tri_mesh_publish().
  */
 size_t tri_mesh_footprint(uint32_t shards, uint32_t blocks);
 
@@ -89,8 +91,8 @@ void tri_mesh_awake(struct tri_mesh *mesh, uint32_t shard);
  * from `shard` since the last call.  After tri_mesh_publish(). */
 uint64_t tri_mesh_sleepers(struct tri_mesh *mesh, uint32_t shard);
 
-/* tri_mesh_rouse takes the announcement of a sleeping shard back on behalf of who will wake it: true
- * is told to one caller only.  Any thread; the caller's news is published and tri_ring_fence()
+/* tri_mesh_rouse takes the announcement of a sleeping shard back on behalf of who will wake it:
+ * true is told to one caller only.  Any thread; the caller's news is published and tri_ring_fence()
  * called. */
 bool tri_mesh_rouse(struct tri_mesh *mesh, uint32_t shard);
 

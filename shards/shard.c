@@ -299,12 +299,12 @@ uint32_t tri_shard_turn(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_
     tri_shard_time(shard, now_ns, wall_ms);
     shard->turn_ns = shard->now_ns;
     shard->is_blocked = false;
-    work += shard_turn_deliver(shard);
+    work += shard->local == NULL ? shard_turn_deliver(shard) : 0;
     shard_ask_journal(shard);
     (void)tri_shard_ready(shard, true);
     work += tri_seats_news(shard);
     work += shard_turn_news(shard);
-    work += shard_turn_forwarded(shard);
+    work += shard->local == NULL ? shard_turn_forwarded(shard) : 0;
     work += tri_handles_turn(shard);
     work += shard_turn_time(shard);
     work += shard_turn_checkpoint(shard);

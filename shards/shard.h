@@ -86,6 +86,9 @@ struct tri_shard;
 const char *tri_shard_set_check(const struct tri_shard_set_options *options);
 /* tri_shard_set_footprint: bytes, 64-byte aligned; 0 if the options are invalid. */
 size_t tri_shard_set_footprint(const struct tri_shard_set_options *options);
+/* tri_shard_set_tables_at: where in that memory the tables begin, of which messages touch any
+ * place. Before it lie buffers, of which little is ever touched. */
+size_t tri_shard_set_tables_at(const struct tri_shard_set_options *options);
 /* tri_shard_set_init formats `memory` (zeroed or not; borrowed).  Call before any thread runs. */
 struct tri_shard_set *tri_shard_set_init(void *memory, const struct tri_shard_set_options *options);
 struct tri_shard *tri_shard_set_at(struct tri_shard_set *set, uint32_t shard);

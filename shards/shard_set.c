@@ -44,6 +44,9 @@ static struct tri_engine_options set_engine_options(const struct tri_shard_set_o
 
 static uint32_t set_blocks(const struct tri_shard_set_options *options)
 {
+    if (options->ports != NULL) {
+        return 0; /* whoever has something for a message goes to its shard himself */
+    }
     if (options->mesh_blocks != 0) {
         return options->mesh_blocks;
     }
@@ -136,12 +139,14 @@ set_carve_shard(struct carver *carver, const struct tri_shard_set_options *optio
     parts.hold = carver_take(carver, set_hold_bytes(options));
     parts.local =
         options->ports == NULL ? NULL : carver_take(carver, tri_local_footprint(engine.rounds_max));
-    parts.engine = carver_take(carver, tri_engine_footprint(&engine));
+    parts.engine = NULL;
     return parts;
 }
 
-/* Where everything lies; the sum stands in carver->bytes. */
+/* Where everything lies; the sum stands in carver->bytes.  Rings, holds and the like come first: of
+ * them only what is in use at a time is touched.  The engines' tables come last. */
 struct set_parts {
+    size_t tables_at;
     struct tri_shard_set *set;
     struct tri_shard *members;
     struct tri_published_counters *published;
@@ -153,6 +158,8 @@ struct set_parts {
 static void set_carve(struct carver *carver, const struct tri_shard_set_options *options,
                       struct set_parts *parts)
 {
+    struct tri_engine_options engine = set_engine_options(options);
+
     parts->set = carver_take(carver, sizeof(struct tri_shard_set));
     parts->members = carver_take(carver, options->shards * sizeof(struct tri_shard));
     parts->published = carver_take(carver, options->shards * sizeof(struct tri_published_counters));
@@ -166,6 +173,10 @@ static void set_carve(struct carver *carver, const struct tri_shard_set_options 
     for (uint32_t i = 0; i < options->shards; i++) {
         parts->shards[i] = set_carve_shard(carver, options, i);
     }
+    parts->tables_at = carver->bytes;
+    for (uint32_t i = 0; i < options->shards; i++) {
+        parts->shards[i].engine = carver_take(carver, tri_engine_footprint(&engine));
+    }
 }
 
 size_t tri_shard_set_footprint(const struct tri_shard_set_options *options)
@@ -178,6 +189,16 @@ size_t tri_shard_set_footprint(const struct tri_shard_set_options *options)
     }
     set_carve(&carver, options, &parts);
     return carver.bytes;
+}
+
+size_t tri_shard_set_tables_at(const struct tri_shard_set_options *options)
+{
+    struct carver carver = {.at = NULL, .bytes = 0};
+    struct set_parts parts;
+
+    assert(tri_shard_set_check(options) == NULL);
+    set_carve(&carver, options, &parts);
+    return parts.tables_at;
 }
 
 static void set_init_shard(struct tri_shard_set *set, const struct tri_shard_set_options *options,

@@ -109,11 +109,11 @@ struct tri_shard {
     struct tri_hold hold;
     struct tri_local *local; /* chains in this process; NULL: all are connections */
 
-    struct tri_handle_lane *lanes; /* by handle */
-    uint64_t handles_seen;         /* that this shard serves, one bit each */
-    uint64_t handles_told;         /* that have got news in this turn */
-    uint64_t handles_fed;          /* whose blocks came home in this turn */
-    uint32_t next_handle;          /* whose records are taken first */
+    struct tri_handle_lane *lanes;                /* by handle */
+    uint64_t handles_seen;                        /* that this shard serves, one bit each */
+    uint64_t handles_told;                        /* that have got news in this turn */
+    uint64_t handles_fed;                         /* whose blocks came home in this turn */
+    uint32_t next_handle;                         /* whose records are taken first */
     uint32_t handle_generations[TRI_HANDLES_MAX]; /* that it serves, or served last */
 
     struct tri_shard_counters counters;

@@ -120,7 +120,7 @@ def run_test(test, log_dir, timeout_factor):
     with open(base + ".out", "wb") as out, open(base + ".err", "wb") as err:
         try:
             process = subprocess.Popen(
-                command, env={**os.environ, **test["env"]}, cwd=test["workdir"] or None,
+                command, env={**os.environ, **test["env"]}, cwd=test["workdir"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
         except OSError as error:
             outcome.fail(f"cannot be started: {error}")
@@ -219,6 +219,8 @@ def main():
 
     known = load(build_dir, "intro-tests.json")
     tests = [test for test in known if suites_of(test) & set(options.suites)]
+    for test in tests:  # as meson does: programs among the arguments are named from there
+        test["workdir"] = test["workdir"] or build_dir
     outcomes = []
     for suite in options.suites:
         if not any(suite in suites_of(test) for test in tests):

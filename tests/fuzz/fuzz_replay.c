@@ -85,7 +85,7 @@ static void stand_init(struct stand *stand, uint32_t epoch)
     stand->lsn = 0;
 }
 
-static void stand_step(struct stand *stand, struct tri_event *event)
+static void stand_step_one(struct stand *stand, struct tri_event *event)
 {
     event->now_ns = stand->now_ns;
     event->wall_ms = WALL_MS + stand->now_ns / TRI_NS_PER_MS;
@@ -106,11 +106,16 @@ static void stand_step(struct stand *stand, struct tri_event *event)
             kept_count++;
         }
     }
-    if (event->type != TRI_EVENT_JOURNAL_DURABLE) {
-        struct tri_event durable = {.type = TRI_EVENT_JOURNAL_DURABLE, .journal = {stand->lsn}};
+}
 
-        stand_step(stand, &durable);
-    }
+/* What a step has appended is durable behind it. */
+static void stand_step(struct stand *stand, struct tri_event *event)
+{
+    struct tri_event durable = {.type = TRI_EVENT_JOURNAL_DURABLE};
+
+    stand_step_one(stand, event);
+    durable.journal.lsn = stand->lsn;
+    stand_step_one(stand, &durable);
 }
 
 static void stand_pass(struct stand *stand, uint64_t ms)

@@ -199,8 +199,11 @@ class Installed:
             section = fields[0].split()[-1]
             size, name = fields[1].split()[0], fields[1].split()[-1]
             objects.append((section, int(size, 16), name))
-        TAP.ok(any(name == "tri_engine_step" and size > 0 for _, size, name in objects),
-               "the archive holds machine code", f"{len(objects)} symbols")
+        with open(self.static, "rb") as file:
+            is_plain = b".gnu.lto_" not in file.read()
+        TAP.ok(is_plain and any(name == "tri_engine_step" and size > 0 for _, size, name in objects),
+               "the archive holds machine code and nothing for one linker alone",
+               f"{len(objects)} symbols, plain: {is_plain}")
         # .data.rel.ro holds constants with addresses in them: written by the loader, then sealed.
         writable = [(name, section) for section, size, name in objects if size > 0 and
                     (section == "*COM*" or

@@ -235,8 +235,8 @@ static uint32_t message_of_key(struct sim_world *world, struct tri_key key)
 void check_append(struct sim_world *world, const struct tri_effect *effect)
 {
     static const char *const names[TRI_RECORD_COUNT] = {
-        "record: accept",  "record: attempt", "record: decision", "record: rollback",
-        "record: primary", "record: outcome", "record: close",    "record: image",
+        "record: accept",   "record: attempt",    "record: decision", "record: rollback",
+        "record: primary",  "record: outcome",    "record: close",    "record: image",
         "record: remember", "record: checkpoint",
     };
     uint64_t stamp = check_stamp(world, effect->append.lsn);
@@ -388,8 +388,9 @@ static void check_phase_out(struct sim_world *world, uint32_t chain,
         sim_break(world, "P09", "%s of an attempt of m%u that is not open",
                   tri_phase_name(phase->phase), index);
     }
-    if (it->now.is_orphan || (phase->phase == TRI_PHASE_PREPARE &&
-                              TRI_ATTEMPT_EPOCH(phase->attempt) != world->coordinator.options.epoch)) {
+    if (it->now.is_orphan ||
+        (phase->phase == TRI_PHASE_PREPARE &&
+         TRI_ATTEMPT_EPOCH(phase->attempt) != world->coordinator.options.epoch)) {
         sim_break(world, "P10", "%s of an attempt of m%u that a restart has ended",
                   tri_phase_name(phase->phase), index);
     }
@@ -444,8 +445,8 @@ static void check_rollback_out(struct sim_world *world, uint32_t chain, uint32_t
                   affected, it->may);
     }
     if (control->deadline_ms != it->now.deadline_ms) {
-        sim_break(world, "A07", "the deadline of the rollback of m%u moves from %llu to %llu", index,
-                  (unsigned long long)it->now.deadline_ms,
+        sim_break(world, "A07", "the deadline of the rollback of m%u moves from %llu to %llu",
+                  index, (unsigned long long)it->now.deadline_ms,
                   (unsigned long long)control->deadline_ms);
     }
     if (world->now_ns > it->window_end_ns + check_lag_ns(world)) {

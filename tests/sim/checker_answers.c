@@ -246,8 +246,7 @@ void check_at_coordinator(struct sim_world *world, uint32_t chain, const struct 
 
 /* ---- coordinator to client ---- */
 
-static void take_evidence(struct sim_world *world, struct check_end *end,
-                          const struct tri_ack *ack)
+static void take_evidence(struct sim_world *world, struct check_end *end, const struct tri_ack *ack)
 {
     *end = (struct check_end){.type = ack->type, .code = ack->code};
     for (uint32_t i = 0; i < ack->target_count; i++) {
@@ -289,9 +288,10 @@ static void cover_result(struct sim_world *world, const struct check_message *it
     coverage->none_applied += it->told.code == TRI_ERROR_NO_CHAIN_APPLIED;
     coverage->partly_applied +=
         is_best_effort && it->told.type == TRI_ACK_PROCESSED && it->told.applied != it->targets;
-    coverage->refused_commit +=
-        it->atomicity == TRI_GUARANTEED && it->told.type == TRI_ACK_FAILED &&
-        (it->told.code == TRI_ERROR_OPERATOR_REFUSED || it->told.code == TRI_ERROR_INVALID_STATE_TRANSITION);
+    coverage->refused_commit += it->atomicity == TRI_GUARANTEED &&
+                                it->told.type == TRI_ACK_FAILED &&
+                                (it->told.code == TRI_ERROR_OPERATOR_REFUSED ||
+                                 it->told.code == TRI_ERROR_INVALID_STATE_TRANSITION);
 }
 
 /* Behind a primary record there is no outcome record (D01). */

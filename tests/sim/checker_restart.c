@@ -44,8 +44,7 @@ bool check_must_forget(const struct sim_world *world, const struct check_message
     }
     /* An end is remembered by whole seconds. */
     return it->ended_last_ns != 0 && window_is_sure(world) &&
-           world->now_ns >=
-               it->ended_last_ns + it->window_ms * TRI_NS_PER_MS + 2 * TRI_NS_PER_S;
+           world->now_ns >= it->ended_last_ns + it->window_ms * TRI_NS_PER_MS + 2 * TRI_NS_PER_S;
 }
 
 void check_submitted(struct sim_world *world, uint32_t index, bool was_known,
@@ -62,8 +61,8 @@ void check_submitted(struct sim_world *world, uint32_t index, bool was_known,
             continue;
         }
         /* Flagged as a duplicate it is a result: a chain may have met the other content. */
-        is_refused_as_other = effect->notify.code == TRI_ERROR_DUPLICATE_ID_MISMATCH &&
-                              !effect->notify.is_duplicate;
+        is_refused_as_other =
+            effect->notify.code == TRI_ERROR_DUPLICATE_ID_MISMATCH && !effect->notify.is_duplicate;
         if (is_refused_as_other == is_same) {
             sim_break(world, "R02", "m%u with %s content is answered %s %s", index,
                       is_same ? "the same" : "other", tri_ack_type_name(effect->notify.ack_type),
@@ -128,8 +127,7 @@ void check_keep(struct sim_world *world, uint64_t lsn)
             it->kept = it->pending[kept++];
             it->has_primary |= it->kept.stage == CHECK_RECORDED;
             if (it->kept.stamp == it->now.rollback_lsn) {
-                it->window_end_ns =
-                    world->now_ns + world->swarm.rollback_window_ms * TRI_NS_PER_MS;
+                it->window_end_ns = world->now_ns + world->swarm.rollback_window_ms * TRI_NS_PER_MS;
             }
             if (it->kept.stamp == it->outcome_lsn) {
                 it->ended_last_ns = world->now_ns;
@@ -198,8 +196,7 @@ void check_outcome(struct sim_world *world, uint32_t index, const struct tri_eff
     it->end = outcome_end(world, &effect->round);
     it->end.type = outcome_type(world);
     it->outcome_lsn = check_stamp(world, effect->append.lsn);
-    if (it->end.code == TRI_ERROR_MAX_RETRIES_EXCEEDED &&
-        it->retries != world->swarm.retries_max) {
+    if (it->end.code == TRI_ERROR_MAX_RETRIES_EXCEEDED && it->retries != world->swarm.retries_max) {
         sim_break(world, "R03", "m%u has used up %u of %u retries and is given up", index,
                   it->retries, world->swarm.retries_max);
     }
@@ -212,7 +209,8 @@ void check_outcome(struct sim_world *world, uint32_t index, const struct tri_eff
     }
 }
 
-/* Whether a chain was there long enough before `end_ns` to be sent what it had not answered (P15). */
+/* Whether a chain was there long enough before `end_ns` to be sent what it had not answered (P15).
+ */
 static bool must_be_sent(const struct sim_world *world, uint32_t chain, uint64_t end_ns)
 {
     uint64_t grace_ns = 20 * TRI_NS_PER_MS + 2000 * (uint64_t)world->swarm.journal_us_max;
@@ -224,8 +222,7 @@ static bool must_be_sent(const struct sim_world *world, uint32_t chain, uint64_t
 void check_settled(struct sim_world *world, uint32_t index)
 {
     const struct check_message *it = &world->checker.messages[index];
-    uint64_t end_ns =
-        world->checker.resumed_ns + it->timeout_ms[TRI_PHASE_COMMIT] * TRI_NS_PER_MS;
+    uint64_t end_ns = world->checker.resumed_ns + it->timeout_ms[TRI_PHASE_COMMIT] * TRI_NS_PER_MS;
     uint32_t silent = it->targets & ~it->now.commit_said;
 
     if (it->resumed != CHECK_DECIDED || it->now.rollback_lsn != 0) {
@@ -239,8 +236,9 @@ void check_settled(struct sim_world *world, uint32_t index)
         }
     }
     if (silent != 0 && world->now_ns < end_ns) {
-        sim_break(world, "D02", "m%u was decided before the restart and is given up with %#x of %#x",
-                  index, it->now.commit_said, it->targets);
+        sim_break(world, "D02",
+                  "m%u was decided before the restart and is given up with %#x of %#x", index,
+                  it->now.commit_said, it->targets);
     }
 }
 

@@ -297,8 +297,8 @@ struct check_attempt {
     uint32_t ended_sent;  /* ABORT or ROLLBACK of this attempt */
     uint32_t affected;
     uint32_t undone;
-    bool is_given_up; /* ABORT has gone out for it */
-    bool is_orphan;   /* a restart has ended it: nothing of it may leave any more (P10) */
+    bool is_given_up;     /* ABORT has gone out for it */
+    bool is_orphan;       /* a restart has ended it: nothing of it may leave any more (P10) */
     uint64_t deadline_ms; /* of the rollback, wall time (A07) */
     uint64_t opened_downs[SIM_CHAINS_MAX]; /* the link's downs + 1 when a phase was sent last */
     uint64_t sent_ns[SIM_CHAINS_MAX];      /* when the open phase was sent last */
@@ -361,11 +361,11 @@ struct check_message {
     struct check_end end; /* as its last outcome record says */
     bool has_result;      /* a client has been told */
     struct check_end told;
-    uint32_t may;     /* A11, as far as the wires show it */
-    uint32_t retries; /* used up so far (R03) */
-    uint64_t window_end_ns;   /* A07: of the rollback that runs */
-    uint64_t window_ms;       /* R06: for so long it is remembered when it has ended */
-    uint64_t ended_first_ns;  /* when it may have ended first, and last */
+    uint32_t may;            /* A11, as far as the wires show it */
+    uint32_t retries;        /* used up so far (R03) */
+    uint64_t window_end_ns;  /* A07: of the rollback that runs */
+    uint64_t window_ms;      /* R06: for so long it is remembered when it has ended */
+    uint64_t ended_first_ns; /* when it may have ended first, and last */
     uint64_t ended_last_ns;
     enum check_stage resumed; /* how this epoch has found the open attempt */
     struct check_attempt now;

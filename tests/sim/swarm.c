@@ -72,9 +72,8 @@ static void draw_chains(struct sim_random *random, struct sim_swarm *swarm)
 static void draw_coordinator(struct sim_random *random, struct sim_swarm *swarm)
 {
     swarm->rounds_max = sim_chance(random, 150) ? sim_between(random, 2, 6) : SIM_MESSAGES_MAX;
-    swarm->dedup_window_ms = swarm->is_long || sim_chance(random, 300)
-                                 ? sim_between(random, 2000, 60000)
-                                 : 600000;
+    swarm->dedup_window_ms =
+        swarm->is_long || sim_chance(random, 300) ? sim_between(random, 2000, 60000) : 600000;
     swarm->retries_max = sim_between(random, 0, 3);
     swarm->backoff_ms_initial = sim_between(random, 1, 40);
     swarm->backoff_ms_max = swarm->backoff_ms_initial + sim_between(random, 0, 200);

@@ -379,9 +379,8 @@ static void world_start(struct sim_world *world, uint64_t seed, bool is_printing
 /* The earliest timer: whose it is, SIM_CHAINS_MAX for the coordinator. */
 static uint64_t world_next_timer(const struct sim_world *world, uint32_t *who)
 {
-    uint64_t next_ns = world->coordinator.is_down
-                           ? TRI_NEVER
-                           : tri_engine_deadline_ns(world->coordinator.engine);
+    uint64_t next_ns =
+        world->coordinator.is_down ? TRI_NEVER : tri_engine_deadline_ns(world->coordinator.engine);
 
     *who = SIM_CHAINS_MAX;
     for (uint32_t chain = 0; chain < world->swarm.chain_count; chain++) {

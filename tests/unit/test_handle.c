@@ -100,7 +100,8 @@ Test(handle, R08_full_pipe_refuses_and_says_when_there_is_room)
     stand_free(stand);
 }
 
-/* He polls until nothing is left, and has nothing in flight any more: nothing else would wake him. */
+/* He polls until nothing is left, and has nothing in flight any more: nothing else would wake him.
+ */
 Test(handle, a_place_that_came_free_wakes_who_was_refused)
 {
     struct stand *stand = stand_new(1, KIT_CHAINS);

@@ -274,8 +274,8 @@ static void test_waiting(void)
     submit(handle, "m", 1);
     tri_handle_flush(handle);
     tri_tap_ok(poll(&event, 1, 10000) == 1, "the descriptor says that there is news");
-    tri_tap_ok(tri_handle_poll(handle, news, 8) == 3 && tri_handle_poll(handle, news, 8) == 0,
-               "the news is there");
+    tri_tap_ok(tri_handle_poll(handle, news, 8) == 3, "the news is there");
+    tri_tap_ok(tri_handle_poll(handle, news, 8) == 0, "and no more");
     tri_tap_ok(poll(&event, 1, 0) == 0, "the descriptor is quiet again");
     submit(handle, "n", 2);
     tri_tap_ok(tri_handle_wait(handle, 10000) && tri_handle_wait(handle, 0),

@@ -130,7 +130,8 @@ ENGINE_TEST(record, R01_R06_ends_keep_the_result_and_until_when)
     cr_assert_eq(result->forget_at_ms, KIT_WALL_MS + 312000);
     read_back(kept_last(TRI_RECORD_CLOSE));
     cr_assert(!parts.has_standing && parts.has_result);
-    cr_assert_eq(kept_last(TRI_RECORD_CLOSE)->bytes, 77U); /* 16 + 12 + 16 + 16 + 11 + 3 targets of 2 */
+    cr_assert_eq(kept_last(TRI_RECORD_CLOSE)->bytes,
+                 77U); /* 16 + 12 + 16 + 16 + 11 + 3 targets of 2 */
     cr_assert_eq(result->code, TRI_ERROR_NONE);
     cr_assert_eq(result->done_mask, 7U);
     cr_assert_eq(result->refused_mask, 0U);

@@ -73,6 +73,15 @@ static void chains_answer(struct kit *kit, const char *const words[KIT_CHAINS], 
     kit_rest(kit);
 }
 
+static void client_is_told(struct kit *kit, tri_port client)
+{
+    cr_assert(kit_take(kit, client));
+    cr_expect_eq(kit->frame.ack.type, TRI_ACK_PROCESSED);
+    cr_assert_eq(kit->frame.ack.target_count, 3);
+    cr_expect_eq(kit->frame.ack.targets[0].state, TRI_TARGET_FINAL);
+    cr_expect_eq(kit->frame.ack.targets[2].state, TRI_TARGET_FINAL);
+}
+
 static void phases_in_order(uint32_t shards)
 {
     static const char *const prepares[KIT_CHAINS] = {"PREPARE#1[]", "PREPARE#1[]", "PREPARE#1[]"};
@@ -92,11 +101,7 @@ static void phases_in_order(uint32_t shards)
         chains_answer(kit, commits, id, TRI_PHASE_COMMIT, TRI_ACK_PHASE_COMMIT_OK);
         cr_expect_str_eq(kit_words(kit, client), "NOTICE");
         chains_answer(kit, finalizes, id, TRI_PHASE_FINALIZE, TRI_ACK_PHASE_FINALIZE_OK);
-        cr_assert(kit_take(kit, client));
-        cr_expect_eq(kit->frame.ack.type, TRI_ACK_PROCESSED);
-        cr_assert_eq(kit->frame.ack.target_count, 3);
-        cr_expect_eq(kit->frame.ack.targets[0].state, TRI_TARGET_FINAL);
-        cr_expect_eq(kit->frame.ack.targets[2].state, TRI_TARGET_FINAL);
+        client_is_told(kit, client);
     }
     cr_expect_eq(kit_counter(kit, "processed"), 20);
     cr_expect_eq(kit_counter(kit, "frames"), 200);

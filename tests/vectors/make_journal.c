@@ -139,7 +139,7 @@ static void append(struct stream *stream, uint32_t bytes)
 
     assert(payload != NULL);
     for (uint32_t i = 0; i < bytes; i++) {
-        payload[i] = (uint8_t)(stream->options.epoch * 100 + lsn + i);
+        payload[i] = (uint8_t)(stream->options.epoch * UINT64_C(100) + lsn + i);
     }
     tri_log_commit(stream->log, (uint16_t)(lsn % 12 + 1), slot, lsn, bytes);
 }
