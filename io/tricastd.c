@@ -424,6 +424,9 @@ static bool daemon_recover(struct daemon *daemon, const struct tri_shard_set_opt
         (void)fprintf(stderr, "tricastd: %s\n", trouble);
         return false;
     }
+    if (recovery.streams == 0) {
+        return true; /* a new journal */
+    }
     TRI_LOG(TRI_LOG_INFO, "recovered",
             "streams=%u torn=%u records=%llu skipped=%llu bytes=%llu open=%u ms=%llu mode=%s",
             recovery.streams, recovery.streams_torn, (unsigned long long)recovery.records,

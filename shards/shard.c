@@ -336,6 +336,8 @@ bool tri_shard_sleep(struct tri_shard *shard)
     if (has_news && !shard->is_blocked) {
         return false;
     }
+    /* What was counted behind the last turn with work would else be told at the next one. */
+    tri_counters_publish(shard->published, tri_engine_counters(shard->engine), &shard->counters);
     if (!tri_mesh_sleep(shard->mesh, shard->index, !shard->is_blocked)) {
         return false;
     }

@@ -268,7 +268,8 @@ def play(house, rounds, reconnects):
        f"{reconnects} connections came and went", made)
     kinds = {name: stats[name] for name in KINDS}
     print("#", ", ".join(f"{name} {count}" for name, count in kinds.items()))
-    ok(all(kinds.values()), "of every kind", kinds)
+    if reconnects >= 1000:  # fewer do not come to each of them
+        ok(all(kinds.values()), "of every kind", kinds)
 
 
 def judge(rows, house):
