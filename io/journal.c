@@ -241,6 +241,9 @@ static void journal_written(struct tri_journal *journal, uint32_t ticket, int32_
     segment->writes--;
     if (result != (int32_t)write->count) {
         ended = result == -EIO || result == -ECANCELED ? TRI_LOG_UNKNOWN : TRI_LOG_FAILED;
+    }
+    if (ended != TRI_LOG_DONE && !journal->has_failed_write) {
+        journal->has_failed_write = true;
         tri_journal_name(name, journal->dir->epoch, journal->stream, write->segment);
         (void)tri_journal_say(journal->trouble, journal->dir->path, name, 0,
                               "%u bytes at offset %llu cannot be written: %s", write->count,

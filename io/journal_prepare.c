@@ -68,10 +68,12 @@ static void prepare_fail(struct tri_journal *journal, int failed)
 {
     struct journal_prepare *prepare = &journal->prepare;
 
-    (void)tri_journal_say(
-        journal->trouble, journal->dir->path, prepare->name, failed, "cannot be made: %s%s",
-        strerror(-failed),
-        failed == -ENOSPC || failed == -EDQUOT ? "; make space on the journal's disk" : "");
+    if (!journal->has_failed_write) {
+        (void)tri_journal_say(
+            journal->trouble, journal->dir->path, prepare->name, failed, "cannot be made: %s%s",
+            strerror(-failed),
+            failed == -ENOSPC || failed == -EDQUOT ? "; make space on the journal's disk" : "");
+    }
     journal->counts.prepares_failed++;
     prepare_close(journal);
     if (!prepare->is_recycled) {

@@ -95,8 +95,11 @@ void tri_journal_retire_complete(struct tri_journal *journal, int32_t result)
         result = -ENOSPC;
     }
     if (result < 0) {
-        (void)tri_journal_say(journal->trouble, journal->dir->path, TRI_MANIFEST_NAME, result,
-                              "the old sets stay until the next start: %s", strerror(-result));
+        if (!journal->has_failed_write) {
+            (void)tri_journal_say(journal->trouble, journal->dir->path, TRI_MANIFEST_NAME, result,
+                                  "the old sets stay until the next start: %s",
+                                  strerror(-result));
+        }
         retire_stop(journal);
         return;
     }

@@ -101,6 +101,7 @@ struct tri_journal {
     uint32_t dropping;
     char drop_name[JOURNAL_NAME_BYTES];
     struct tri_journal_counts counts;
+    bool has_failed_write; /* then nothing that comes later hides in `trouble` what it said */
     char trouble[TRI_JOURNAL_TROUBLE_BYTES];
 };
 

@@ -63,9 +63,10 @@ def story_operator(stage):
     with open(seen, encoding="utf-8") as log:
         events = [json.loads(line) for line in log]
     whats = [event["what"] for event in events if event["originalMessageId"] == "scene-5-live"]
+    told = [what for what in whats
+            if what in ("PREPARE", "ABORT", "COMMIT", "FINALIZE", "PROCESSED")]
     # A PREPARE_OK that comes after the refusal is answered with an ABORT of its own (P14).
-    told = [what for n, what in enumerate(whats) if n == 0 or what != whats[n - 1]]
-    ok([what for what in told if what in ("PREPARE", "ABORT", "COMMIT", "FINALIZE", "PROCESSED")] ==
+    ok([what for n, what in enumerate(told) if n == 0 or what != told[n - 1]] ==
        ["PREPARE", "ABORT", "PREPARE", "COMMIT", "FINALIZE", "PROCESSED"],
        f"watch tells the story in order ({' '.join(whats)})")
 
