@@ -470,8 +470,9 @@ struct tri_node_options {
     uint32_t handles_max;    /* handles open at once, 1..TRI_HANDLES_MAX */
     uint32_t in_flight_max;  /* per handle: submits and questions without their end, 1..2^20 */
     uint8_t hash_secret[32]; /* seeds the routing hash; all zero = random at each open */
-    /* Capacities are for the whole node.  epoch 0 = the seconds of the wall clock at open: without
-     * a journal that is enough, because nothing is remembered over a restart. */
+    /* Capacities are for the whole node.  epoch 0 = the seconds of the wall clock at open: enough
+     * while nobody remembers anything over a restart.  Where chains do (tricast_participant.h with
+     * records), the program keeps an epoch of its own and raises it at every open (P10). */
     struct tri_engine_options engine;
     const struct tri_chain_port *ports; /* engine.chain_count, borrowed until close */
 };
@@ -572,13 +573,14 @@ enum tri_result tri_handle_answer(struct tri_handle *handle, const struct tri_ti
                                   const struct tri_answer *answer);
 
 /* tri_handle_ask_reservation asks about a reservation that a chain holds from before a new epoch
- * (P14): the handler gets ABORT if the coordinator has no record of it.  TRI_OK or TRI_FULL. */
+ * (P14): the handler gets ABORT if the coordinator has no record of it.  TRI_OK, TRI_FULL, or
+ * TRI_VIOLATION: it is no ticket. */
 enum tri_result tri_handle_ask_reservation(struct tri_handle *handle,
                                            const struct tri_ticket *ticket);
 
 /* tri_handle_chain tells the node that a chain cannot be reached, or can be again: orders wait
- * meanwhile, and unanswered ones are repeated (P15).  Chains begin reachable.  TRI_OK or TRI_FULL.
- */
+ * meanwhile, and unanswered ones are repeated (P15).  Chains begin reachable.  TRI_OK, TRI_FULL, or
+ * TRI_VIOLATION: there is no such chain. */
 enum tri_result tri_handle_chain(struct tri_handle *handle, uint16_t chain, bool is_up);
 
 enum tri_news_kind {
@@ -613,7 +615,7 @@ struct tri_news {
 /*
  * tri_handle_poll takes up to `max` news.
  *
- * news  out; `max` entries.
+ * news  out; `max` entries, at least 1.
  *
  * Returns how many; 0: there is none now, and tri_handle_fd() will become readable with the next,
  * or, after a call that gave TRI_FULL, as soon as there is room.  Sends what was submitted.  No

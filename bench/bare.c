@@ -284,6 +284,20 @@ uint64_t bare_run(struct bare *bare, uint32_t in_flight, uint64_t duration_ns)
     return ended;
 }
 
+double bare_alone_us(struct bare *bare, uint32_t rounds)
+{
+    static double values_us[BARE_ALONE_MAX];
+
+    assert(rounds > 0 && rounds <= BARE_ALONE_MAX);
+    for (uint32_t i = 0; i < rounds; i++) {
+        uint64_t start_ns = bench_now_ns();
+
+        (void)bare_run(bare, 1, 0);
+        values_us[i] = (double)(bench_now_ns() - start_ns) / 1e3;
+    }
+    return bench_middle(values_us, rounds);
+}
+
 void bare_stop(struct bare *bare)
 {
     for (uint32_t i = 0; i <= BARE_CHAINS; i++) {

@@ -13,7 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define BARE_CHAINS 3U
+#define BARE_CHAINS    3U
+#define BARE_ALONE_MAX 1000U
 
 struct bare {
     pid_t pids[1 + BARE_CHAINS];
@@ -25,6 +26,9 @@ struct bare {
 bool bare_start(struct bare *bare);
 /* bare_run keeps `in_flight` rounds open for `duration_ns` and returns the rounds that ended. */
 uint64_t bare_run(struct bare *bare, uint32_t in_flight, uint64_t duration_ns);
+/* bare_alone_us plays `rounds` (1..BARE_ALONE_MAX) one after the other; returns the median of their
+ * times in microseconds. */
+double bare_alone_us(struct bare *bare, uint32_t rounds);
 /* bare_stop ends the processes.  Accepts a zeroed object. */
 void bare_stop(struct bare *bare);
 

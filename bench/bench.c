@@ -132,6 +132,13 @@ double bench_median(const struct bench_series *series)
     return (sorted.at[(sorted.count - 1) / 2] + sorted.at[sorted.count / 2]) / 2;
 }
 
+double bench_middle(double *values, uint32_t count)
+{
+    assert(count > 0);
+    qsort(values, count, sizeof(*values), ascending);
+    return values[count / 2];
+}
+
 /* Prints and keeps a figure whose value, and baseline's, have been chosen. */
 static void report_add(const char *name, const struct bench_series *series, const char *unit,
                        enum bench_better better, double value, const char *baseline_name,
@@ -294,8 +301,9 @@ static const struct entry entries[] = {
     {"embed", bench_embed, "rounds through a node in this program"},
     {"engine", bench_engine, "rounds through tri_engine_step, no codec"},
     {"hostile", bench_hostile, "what hostile peers take from a client's p99"},
-    {"journal", bench_journal, "records that become durable, and their recovery"},
+    {"journal", bench_journal, "records that become durable, and rounds that wait for them"},
     {"memory", bench_memory, "bytes of a message, open and remembered"},
+    {"recover", bench_recover, "a start with a million messages open"},
     {"ring", bench_ring, "messages between two threads"},
     {"rounds", bench_rounds, "rounds over TCP: server, three chains, a client"},
     {"scale", bench_scale, "a node in this program, one shard against two"},

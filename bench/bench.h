@@ -56,6 +56,9 @@ void bench_report_median(const char *name, const struct bench_series *series, co
                          const struct bench_series *baseline);
 double bench_median(const struct bench_series *series);
 
+/* bench_middle sorts values and returns the one in the middle. */
+double bench_middle(double *values, uint32_t count);
+
 /* bench_note prints a line that belongs to the figures: an estimate, a hash of the work done. */
 void bench_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -75,6 +78,7 @@ int bench_engine(const struct bench_run *run);
 int bench_hostile(const struct bench_run *run);
 int bench_journal(const struct bench_run *run);
 int bench_memory(const struct bench_run *run);
+int bench_recover(const struct bench_run *run);
 int bench_ring(const struct bench_run *run);
 int bench_rounds(const struct bench_run *run);
 int bench_scale(const struct bench_run *run);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The journal: what a record costs, what becomes durable in a second, how long a
- * lone record takes, and how fast all of it is read again.
+ * lone record takes, and what all of that costs rounds over TCP.
  *
  * Baselines: the copy and the hash that a record cannot do without; the same
  * blocks written by a bare ring, O_DIRECT and durable, into a file of zeros, as
- * many at once; the same bytes read into a buffer.
+ * many at once; the same server without a journal.
  *
  * Estimate: a record of 100 bytes takes 128 in its block, so 1,000 of them fill
  * one of 128 KiB; the disk, not the processor, is the limit.
@@ -19,7 +19,9 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "bench/bare.h"
 #include "bench/bench.h"
+#include "bench/stage.h"
 #include "engine/limits.h"
 #include "io/journal.h"
 #include "io/place.h"
@@ -30,6 +32,8 @@
 #define CHECKPOINT_BYTES (32U << 20)
 #define FLIGHT           TRI_LOG_FLIGHT_MAX
 #define LONE_MAX         2000U
+#define ROUNDS_IN_FLIGHT 1024U
+#define ROUNDS_FLUSHES   2 /* one after the other: the decision's and the primary record's */
 
 static struct {
     char path[4096];
@@ -37,6 +41,7 @@ static struct {
     struct tri_journal_dir *dir;
     struct tri_journal *journal;
     uint32_t epoch;
+    uint64_t begin_lsn; /* of the checkpoint that is going on, 0 = none */
     uint8_t payload[RECORD_BYTES];
     /* The bare ring. */
     struct tri_loop loop;
@@ -142,11 +147,15 @@ static uint64_t journal_append(struct tri_log *log, uint64_t records)
     return done;
 }
 
-/* What a checkpoint leaves behind is dropped, so that segments are used again. */
+/* A checkpoint of nothing; what it leaves behind is dropped, so that segments are used again. */
 static void journal_checkpoint(struct tri_log *log)
 {
     if (tri_log_wants_checkpoint(log)) {
-        tri_log_checkpointed(log, tri_log_checkpoint_begin(log), 0);
+        it.begin_lsn = tri_log_checkpoint_begin(log);
+    }
+    if (it.begin_lsn != 0 && tri_log_durable_lsn(log) + 1 >= it.begin_lsn) {
+        tri_log_checkpointed(log, it.begin_lsn, 0);
+        it.begin_lsn = 0;
     }
 }
 
@@ -172,20 +181,6 @@ static double sample_journal(uint64_t records)
 }
 
 /* Microseconds from the append of one record to its being durable, the median. */
-static int ascending(const void *a, const void *b)
-{
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-
-    return (left > right) - (left < right);
-}
-
-static double median(double *values, uint32_t count)
-{
-    qsort(values, count, sizeof(*values), ascending);
-    return values[count / 2];
-}
-
 static double sample_lone(uint32_t records)
 {
     static double values[LONE_MAX];
@@ -202,7 +197,7 @@ static double sample_lone(uint32_t records)
         }
         values[i] = (double)(bench_now_ns() - start_ns) / 1e3;
     }
-    return median(values, records);
+    return bench_middle(values, records);
 }
 
 /* ---- the bare ring ---- */
@@ -266,7 +261,7 @@ static double sample_bare_lone(uint32_t writes)
         }
         values[i] = (double)(bench_now_ns() - start_ns) / 1e3;
     }
-    return median(values, writes);
+    return bench_middle(values, writes);
 }
 
 static void bare_open(void)
@@ -290,124 +285,7 @@ static void bare_open(void)
     tri_place_unmap(zeros, SEGMENT_BYTES);
 }
 
-/* ---- recovery ---- */
-
-static int count_record(void *context, const struct tri_journal_entry *entry)
-{
-    uint64_t *records = context;
-
-    *records += entry->record.type < TRI_LOG_TYPE_OWN ? 1U : 0U;
-    it.hash ^= entry->record.payload[0];
-    return 0;
-}
-
-/* Records per second that are checked and given back. */
-static double sample_recover(uint64_t *read)
-{
-    static const struct tri_journal_dir_options options = {.is_read_only = true};
-    struct tri_journal_dir *dir = NULL;
-    uint64_t records = 0;
-    uint64_t start_ns = bench_now_ns();
-
-    if (tri_journal_dir_open(&dir, it.path, &options, it.trouble) != 0 ||
-        tri_journal_dir_scan_all(dir, it.trouble) != 0 ||
-        tri_journal_dir_replay(dir, 0, TRI_SLOT_COUNT - 1, count_record, &records, it.trouble) !=
-            0) {
-        fail("recovery");
-    }
-    start_ns = bench_now_ns() - start_ns;
-    *read = records;
-    tri_journal_dir_close(dir);
-    return (double)records * 1e9 / (double)start_ns;
-}
-
-/* Reads all segments once, 512 KiB at a time; records per second if that were all. */
-static double sample_read(uint64_t records)
-{
-    static uint8_t buffer[512U * 1024U];
-    uint64_t start_ns = bench_now_ns();
-
-    for (uint32_t segment = 1;; segment++) {
-        char name[4200];
-        ssize_t got = 1;
-        int file = 0;
-
-        (void)snprintf(name, sizeof(name), "%s/%u-0-%u.seg", it.path, it.epoch, segment);
-        file = open(name, O_RDONLY);
-        if (file < 0) {
-            break;
-        }
-        while (got > 0) {
-            got = read(file, buffer, sizeof(buffer));
-        }
-        (void)close(file);
-    }
-    return (double)records * 1e9 / (double)(bench_now_ns() - start_ns);
-}
-
-/* Takes the files out of the page cache. */
-static void forget(void)
-{
-    for (uint32_t segment = 1;; segment++) {
-        char name[4200];
-        int file = 0;
-
-        (void)snprintf(name, sizeof(name), "%s/%u-0-%u.seg", it.path, it.epoch, segment);
-        file = open(name, O_RDONLY);
-        if (file < 0) {
-            break;
-        }
-        (void)posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
-        (void)close(file);
-    }
-}
-
-static void recover_all(const struct bench_run *run)
-{
-    struct bench_series warm = {0};
-    struct bench_series cold = {0};
-    struct bench_series read_warm = {0};
-    struct bench_series read_cold = {0};
-    uint64_t wanted = run->is_smoke ? 20000 : 4000000;
-    uint64_t records = 0;
-
-    journal_begin();
-    while (tri_log_durable_lsn(tri_journal_log(it.journal)) < wanted) {
-        struct tri_log *log = tri_journal_log(it.journal);
-
-        if (journal_append(log, wanted - tri_log_last_lsn(log)) == 0 &&
-            tri_journal_turn(it.journal, 0) == 0) {
-            (void)tri_journal_wait(it.journal, TRI_NS_PER_S);
-        }
-        (void)tri_journal_turn(it.journal, 0);
-    }
-    journal_close();
-    for (uint32_t i = 0; i <= run->sample_count; i++) {
-        double figures[4];
-
-        figures[0] = sample_recover(&records);
-        figures[1] = sample_read(records);
-        forget();
-        figures[2] = sample_recover(&records);
-        forget();
-        figures[3] = sample_read(records);
-        if (i > 0) {
-            bench_add(&warm, figures[0]);
-            bench_add(&read_warm, figures[1]);
-            bench_add(&cold, figures[2]);
-            bench_add(&read_cold, figures[3]);
-        }
-    }
-    if (records < wanted) {
-        fail("records were lost");
-    }
-    bench_note("%llu records of %u bytes read, every block and record checked",
-               (unsigned long long)records, RECORD_BYTES);
-    bench_report("journal.recover.warm", &warm, "records/s", BENCH_HIGHER, "read() of the bytes",
-                 &read_warm);
-    bench_report("journal.recover.cold", &cold, "records/s", BENCH_HIGHER, "read() of the bytes",
-                 &read_cold);
-}
+/* ---- all of it ---- */
 
 static void write_all(const struct bench_run *run)
 {
@@ -448,8 +326,84 @@ static void write_all(const struct bench_run *run)
     bench_report("journal.durable", &journal, "records/s", BENCH_HIGHER, "bare ring", &bare);
     bench_report("journal.lone.p50", &alone, "us", BENCH_LOWER, "bare ring, 4 KiB", &bare_alone);
     journal_close();
-    (void)close(it.file);
-    tri_loop_fini(&it.loop);
+}
+
+/* ---- rounds over TCP ---- */
+
+struct sides {
+    struct bench_series rate;
+    struct bench_series cpu_us;
+    struct bench_series alone_us;
+};
+
+/* One sample of a server; false after a message. */
+static bool rounds_sample(struct stage *stage, uint64_t duration_ns, uint32_t alone_rounds,
+                          struct sides *sides)
+{
+    double cpu_us = stage_cpu_us(stage->server);
+    int64_t ended = stage_run(stage, ROUNDS_IN_FLIGHT, duration_ns);
+    double lone_us = 0;
+
+    cpu_us = stage_cpu_us(stage->server) - cpu_us;
+    lone_us = ended > 0 ? stage_alone_us(stage, alone_rounds) : -1;
+    if (lone_us <= 0 || stage->others > 0) {
+        (void)fprintf(stderr, "tricast-bench: %llu rounds PROCESSED, %llu not: %s\n",
+                      (unsigned long long)stage->processed, (unsigned long long)stage->others,
+                      tri_error_name(stage->other_code));
+        return false;
+    }
+    if (sides != NULL) {
+        bench_add(&sides->rate, (double)ended * 1e9 / (double)duration_ns);
+        bench_add(&sides->cpu_us, cpu_us / (double)ended);
+        bench_add(&sides->alone_us, lone_us);
+    }
+    return true;
+}
+
+static int rounds_all(const struct bench_run *run)
+{
+    static struct stage none;
+    static struct stage kept;
+    static struct bare bare;
+    static struct sides without;
+    static struct sides with;
+    struct bench_series limit = {0};
+    struct stage_options options = {
+        .capacities = "rounds: 16384, dedupEntries: 4194304, waiters: 16384, bodies416: 16384",
+        .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
+        .chains = "",
+        .clients = "",
+        .entries = run->is_smoke ? 262144U : 2097152U,
+    };
+    uint64_t duration_ns = run->is_smoke ? 50000000U : 1000000000U;
+    uint32_t alone = run->is_smoke ? 20 : 1000;
+    bool is_good = bare_start(&bare) && stage_open(&none, &options, run);
+
+    options.is_durable = true;
+    is_good = is_good && stage_open(&kept, &options, run);
+    for (uint32_t i = 0; is_good && i <= run->sample_count; i++) {
+        is_good = rounds_sample(&none, duration_ns, alone, i > 0 ? &without : NULL) &&
+                  rounds_sample(&kept, duration_ns, alone, i > 0 ? &with : NULL);
+        if (i > 0 && is_good) {
+            bench_add(&limit,
+                      bare_alone_us(&bare, alone) + ROUNDS_FLUSHES * sample_bare_lone(alone));
+        }
+    }
+    if (is_good) {
+        bench_note("GUARANTEED, 3 chains without a journal, %u in flight, ttlSeconds 1, retries 0, "
+                   "dedup window 3.5 s, table 4194304",
+                   ROUNDS_IN_FLIGHT);
+        bench_report("journal.rounds", &with.rate, "rounds/s", BENCH_HIGHER, "journal none",
+                     &without.rate);
+        bench_report("journal.rounds_server_cpu", &with.cpu_us, "us/round", BENCH_LOWER,
+                     "journal none", &without.cpu_us);
+        bench_report("journal.rounds_alone", &with.alone_us, "us p50", BENCH_LOWER,
+                     "bare limit and 2 writes", &limit);
+    }
+    stage_close(&none);
+    stage_close(&kept);
+    bare_stop(&bare);
+    return is_good ? 0 : 1;
 }
 
 /* Removes what the directory holds, and the directory. */
@@ -471,6 +425,8 @@ static void clean(void)
 
 int bench_journal(const struct bench_run *run)
 {
+    int result = 0;
+
     (void)snprintf(it.path, sizeof(it.path), "%s/journal-XXXXXX", run->build_dir);
     if (mkdtemp(it.path) == NULL) {
         fail(it.path);
@@ -478,7 +434,10 @@ int bench_journal(const struct bench_run *run)
     memset(it.payload, 0x5a, sizeof(it.payload));
     bench_pin(0);
     write_all(run);
-    recover_all(run);
+    bench_pin(1);
+    result = rounds_all(run);
+    (void)close(it.file);
+    tri_loop_fini(&it.loop);
     clean();
-    return 0;
+    return result;
 }

@@ -24,64 +24,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/park.h"
 #include "bench/stage.h"
-#include "engine/wire.h"
 
 #define IN_FLIGHT         1024U
 #define SPARE             4096U /* room of the server that has none for them */
-#define UNHEARD_MAX       8192U /* parked messages on their way */
-#define PAYLOAD_BYTES     64U
-#define PARKED_CHAINS     3U
 #define MIB               (1024.0 * 1024.0)
 #define GIB               (1024.0 * MIB)
 /* The length, the array's head and the type, which are not stored. */
 #define SUBMIT_HEAD_BYTES 8U
-
-static const char *const parked_chain_ids[PARKED_CHAINS] = {"eip155:137", "eip155:43114",
-                                                            "eip155:56"};
-static const char parked_chains[] =
-    ", {id: \"eip155:137\"}, {id: \"eip155:43114\"}, {id: \"eip155:56\"}";
-
-/* A connection that parks messages. */
-struct park {
-    struct tri_client client;
-    uint64_t next;  /* number of the next message */
-    uint64_t heard; /* messages whose RECEIVED has come */
-    uint64_t ended;
-    uint64_t refused;
-    enum tri_error code; /* of the last that was not RECEIVED */
-};
-
-/* ---- memory of a process ---- */
-
-/* The number behind `name` in a file of /proc, in bytes; 0 if it is not there. */
-static double proc_bytes(pid_t pid, const char *file_name, const char *name)
-{
-    char line[256];
-    double kib = 0;
-    FILE *file = NULL;
-
-    (void)snprintf(line, sizeof(line), "/proc/%d/%s", (int)pid, file_name);
-    file = fopen(line, "re");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, name, strlen(name)) == 0) {
-            kib = strtod(line + strlen(name), NULL);
-            break;
-        }
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return kib * 1024.0;
-}
-
-static double resident(pid_t pid)
-{
-    return proc_bytes(pid, "status", "VmRSS:");
-}
 
 /* ---- the baseline ---- */
 
@@ -134,9 +87,9 @@ static void naive_open(void **table, void **timers, uint32_t at, uint32_t messag
 
     round->id = naive_bytes(37);
     round->message = naive_bytes(message_bytes);
-    round->targets = naive_bytes(PARKED_CHAINS * sizeof(*round->targets));
-    for (uint32_t i = 0; i < PARKED_CHAINS; i++) {
-        round->targets[i].chain = naive_bytes(strlen(parked_chain_ids[i]) + 1);
+    round->targets = naive_bytes(PARK_CHAINS * sizeof(*round->targets));
+    for (uint32_t i = 0; i < PARK_CHAINS; i++) {
+        round->targets[i].chain = naive_bytes(strlen(park_chain_ids[i]) + 1);
         round->targets[i].token = naive_bytes(37);
     }
     table[at] = round;
@@ -148,7 +101,7 @@ static void naive_remember(void **table, uint32_t at)
     struct naive_result *result = naive_bytes(sizeof(*result));
 
     result->id = naive_bytes(37);
-    result->states = naive_bytes(PARKED_CHAINS * sizeof(*result->states));
+    result->states = naive_bytes(PARK_CHAINS * sizeof(*result->states));
     table[at] = result;
 }
 
@@ -164,7 +117,7 @@ static double naive_cost(uint32_t count, uint32_t message_bytes, bool is_open)
     }
     pid = fork();
     if (pid == 0) {
-        double before = resident(getpid());
+        double before = park_resident(getpid());
         void **table = naive_bytes(count * sizeof(*table));
         void **timers = is_open ? naive_bytes(count * sizeof(*timers)) : NULL;
 
@@ -175,7 +128,7 @@ static double naive_cost(uint32_t count, uint32_t message_bytes, bool is_open)
                 naive_remember(table, i);
             }
         }
-        cost = (resident(getpid()) - before) / count;
+        cost = (park_resident(getpid()) - before) / count;
         _exit(write(pipes[1], &cost, sizeof(cost)) == sizeof(cost) ? 0 : 1);
     }
     (void)close(pipes[1]);
@@ -185,113 +138,6 @@ static double naive_cost(uint32_t count, uint32_t message_bytes, bool is_open)
     (void)close(pipes[0]);
     (void)waitpid(pid, NULL, 0);
     return cost;
-}
-
-/* ---- parked messages ---- */
-
-/* A message for the chains that never come; returns the bytes of its frame. */
-static uint32_t park_frame(const struct park *park, uint32_t timeout_ms, uint8_t *to)
-{
-    static const uint8_t payload[PAYLOAD_BYTES];
-    struct tri_frame frame = {.type = TRI_FRAME_SUBMIT};
-    struct timespec wall;
-    char id[64];
-
-    (void)snprintf(id, sizeof(id), "%08llu-5f1d-4e0a-9000-parked000000",
-                   (unsigned long long)park->next);
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    frame.submit = (struct tri_message){.id = {id, 36},
-                                        .type = TRI_TYPE_REGULATORY_ACTION,
-                                        .priority = TRI_PRIORITY_NORMAL,
-                                        .atomicity = TRI_GUARANTEED,
-                                        .ttl_s = 60,
-                                        .timestamp_ms = (uint64_t)wall.tv_sec * 1000U,
-                                        .source_chain = {"eip155:1", 8},
-                                        .source_node = {"node-1", 6},
-                                        .target_count = PARKED_CHAINS,
-                                        .asset_count = 1,
-                                        .assets = {{"00000000-0000-4000-8000-000000000000", 36}},
-                                        .timeout_ms = {timeout_ms, 0, 0},
-                                        .payload = {payload, sizeof(payload)}};
-    for (uint32_t i = 0; i < PARKED_CHAINS; i++) {
-        frame.submit.targets[i] =
-            (struct tri_text){parked_chain_ids[i], (uint32_t)strlen(parked_chain_ids[i])};
-    }
-    return tri_wire_encode(&frame, to, STAGE_FRAME_BYTES);
-}
-
-static void park_take(struct park *park)
-{
-    const struct tri_frame *frame = &park->client.frame;
-
-    if (frame->type != TRI_FRAME_ACK) {
-        return;
-    }
-    if (frame->ack.type == TRI_ACK_RECEIVED) {
-        park->heard++;
-        return;
-    }
-    park->code = frame->ack.code;
-    if (frame->ack.type == TRI_ACK_REJECTED) {
-        park->refused++;
-    } else {
-        park->ended++;
-    }
-}
-
-static bool park_receive(struct park *park, uint64_t deadline_ns)
-{
-    if (tri_client_receive(&park->client, deadline_ns) != 0) {
-        (void)fprintf(stderr, "tricast-bench: %llu parked, %llu ended: %s\n",
-                      (unsigned long long)park->heard, (unsigned long long)park->ended,
-                      park->client.trouble);
-        return false;
-    }
-    park_take(park);
-    return true;
-}
-
-/* Opens `count` messages whose PREPARE waits for `timeout_ms`. */
-static bool park_open(struct park *park, const struct stage *stage, uint32_t count,
-                      uint32_t timeout_ms)
-{
-    static const struct tri_secret no_secret;
-    uint64_t deadline_ns = bench_now_ns() + UINT64_C(120000000000);
-    struct tri_client_options options = {.role = TRI_ROLE_CLIENT,
-                                         .identity = {"park", 4},
-                                         .secret = &no_secret,
-                                         .timeout_ms = 10000};
-    char server[32];
-
-    (void)snprintf(server, sizeof(server), "127.0.0.1:%u", stage->port);
-    tri_flags_address("tricast-bench", "server", server, &options.server);
-    if (tri_client_open(&park->client, &options) != 0) {
-        (void)fprintf(stderr, "tricast-bench: %s\n", park->client.trouble);
-        return false;
-    }
-    while (park->heard + park->refused < count) {
-        while (park->next < count && park->next - park->heard < UNHEARD_MAX) {
-            struct tri_writer writer = tri_line_room(&park->client.line, STAGE_FRAME_BYTES);
-            uint8_t frame[STAGE_FRAME_BYTES];
-
-            if (writer.at == NULL) {
-                break;
-            }
-            tri_put_raw(&writer, frame, park_frame(park, timeout_ms, frame));
-            tri_line_put(&park->client.line, &writer);
-            park->next++;
-        }
-        if (!park_receive(park, deadline_ns)) {
-            return false;
-        }
-    }
-    if (park->refused > 0 || park->ended > 0) {
-        (void)fprintf(stderr, "tricast-bench: %llu messages refused, %llu ended too early: %s\n",
-                      (unsigned long long)park->refused, (unsigned long long)park->ended,
-                      tri_error_name(park->code));
-        return false;
-    }
-    return true;
 }
 
 /* ---- the servers ---- */
@@ -304,7 +150,7 @@ static bool server_open(struct stage *stage, const struct bench_run *run, uint32
     struct stage_options options = {
         .capacities = capacities,
         .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
-        .chains = parked_chains,
+        .chains = park_chains,
         .clients = ", {name: park}",
         .entries = run->is_smoke ? 16384U : 1048576U,
         .is_alone = is_alone,
@@ -340,7 +186,7 @@ static void report_bytes(const struct residents *at, uint32_t parked, uint32_t m
     bench_add(&naive_opened, naive_cost(parked, message_bytes, true));
     bench_add(&naive_remembered, naive_cost(parked, message_bytes, false));
     bench_note("%u messages open at once: 3 targets, %u bytes of payload, %u stored", parked,
-               PAYLOAD_BYTES, message_bytes);
+               PARK_PAYLOAD_BYTES, message_bytes);
     bench_note("VmRSS with room for %u messages %.1f MiB; with room for %u more %.1f MiB at the "
                "start, %.1f with all of them open (smaps_rollup: %.1f); with room to remember "
                "%u more %.1f",
@@ -358,7 +204,7 @@ static bool measure_bytes(const struct bench_run *run, uint32_t parked)
     static struct stage few;
     static struct stage remembered;
     static struct stage open;
-    static struct park park;
+    static struct park park = {.type = TRI_TYPE_REGULATORY_ACTION, .ttl_s = 60};
     struct residents at = {0};
     uint8_t frame[STAGE_FRAME_BYTES];
     uint32_t message_bytes = park_frame(&park, 30000, frame) - SUBMIT_HEAD_BYTES;
@@ -366,13 +212,13 @@ static bool measure_bytes(const struct bench_run *run, uint32_t parked)
                    server_open(&remembered, run, SPARE, SPARE + parked, true) &&
                    server_open(&open, run, SPARE + parked, SPARE + parked, true);
 
-    at.few = resident(few.server);
-    at.remembered = resident(remembered.server);
-    at.start = resident(open.server);
+    at.few = park_resident(few.server);
+    at.remembered = park_resident(remembered.server);
+    at.start = park_resident(open.server);
     is_done = is_done && park_open(&park, &open, parked, run->is_smoke ? 60000 : 30000);
     if (is_done) {
-        at.open = resident(open.server);
-        at.open_mapped = proc_bytes(open.server, "smaps_rollup", "Rss:");
+        at.open = park_resident(open.server);
+        at.open_mapped = park_proc_bytes(open.server, "smaps_rollup", "Rss:");
         report_bytes(&at, parked, message_bytes);
     }
     while (is_done && !run->is_smoke && park.ended < parked) {
@@ -380,7 +226,7 @@ static bool measure_bytes(const struct bench_run *run, uint32_t parked)
     }
     if (is_done && !run->is_smoke) {
         bench_note("work: all of them ended, the last with %s; VmRSS then %.1f MiB",
-                   tri_error_name(park.code), resident(open.server) / MIB);
+                   tri_error_name(park.code), park_resident(open.server) / MIB);
     }
     tri_client_close(&park.client);
     stage_close(&few);
@@ -410,7 +256,7 @@ static bool measure_cpu(const struct bench_run *run, uint32_t parked)
 {
     static struct stage alone;
     static struct stage beside;
-    static struct park park;
+    static struct park park = {.type = TRI_TYPE_REGULATORY_ACTION, .ttl_s = 60};
     struct bench_series with = {0};
     struct bench_series without = {0};
     uint64_t duration_ns = run->is_smoke ? 30000000U : 500000000U;

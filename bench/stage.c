@@ -16,8 +16,9 @@
 
 #include "engine/wire.h"
 
-#define CLOCK_EVERY 16U /* answers between two looks at the clock */
-#define PORT_TRIES  1000U
+#define CLOCK_EVERY  16U /* answers between two looks at the clock */
+#define PORT_TRIES   10000U
+#define PORT_WAIT_MS 1
 
 const char *const stage_chain_ids[STAGE_CHAINS] = {"eip155:8453", "eip155:42161", "eip155:10"};
 
@@ -59,22 +60,23 @@ static bool stage_config(const struct stage *stage, const struct stage_options *
         return false;
     }
     (void)fprintf(file,
-                  "shards: %u\ndataDir: %s/data\njournal: none\nrollbackWindowMs: 500\n"
+                  "shards: %u\ndataDir: %s/data\njournal: %s\nrollbackWindowMs: 500\n"
                   "clockAllowanceMs: 500\n"
                   "listen: {address: 127.0.0.1, port: 0}\n"
                   "timeouts: {prepareMs: 500, commitMs: 500, finalizeMs: 500}\n"
                   "capacities: {%s}\n"
-                  "log: {level: error}\n"
+                  "log: {level: %s}\n"
                   "clients: [{name: bench}%s]\noperators: [{name: bench}]\n"
                   "locations: {version: 1, entries: [{asset: \"bond-*\", chains: [\"%s\", \"%s\", "
                   "\"%s\"]}]}\n"
                   "retries:\n  - {type: REGULATORY_ACTION, maxRetries: 0, initialBackoffMs: 1, "
                   "maxBackoffMs: 1, dedupWindowMs: 3500}\n"
                   "chains: [{id: \"%s\"}, {id: \"%s\"}, {id: \"%s\"}%s]\n%s",
-                  options->shards == 0 ? 1 : options->shards, stage->directory, options->capacities,
-                  options->clients, stage_chain_ids[0], stage_chain_ids[1], stage_chain_ids[2],
-                  stage_chain_ids[0], stage_chain_ids[1], stage_chain_ids[2], options->chains,
-                  options->more);
+                  options->shards == 0 ? 1 : options->shards, stage->directory,
+                  options->is_durable ? "file" : "none", options->capacities,
+                  options->is_talkative ? "info" : "error", options->clients, stage_chain_ids[0],
+                  stage_chain_ids[1], stage_chain_ids[2], stage_chain_ids[0], stage_chain_ids[1],
+                  stage_chain_ids[2], options->chains, options->more);
     return fclose(file) == 0;
 }
 
@@ -93,7 +95,7 @@ static uint16_t stage_port(const char *path)
                 return (uint16_t)port;
             }
         }
-        (void)poll(NULL, 0, 10);
+        (void)poll(NULL, 0, PORT_WAIT_MS);
     }
     return 0;
 }
@@ -295,6 +297,31 @@ int64_t stage_run(struct stage *stage, uint32_t in_flight, uint64_t duration_ns)
     return (int64_t)ended;
 }
 
+double stage_alone_us(struct stage *stage, uint32_t rounds)
+{
+    static double values_us[STAGE_ALONE_MAX];
+
+    assert(rounds > 0 && rounds <= STAGE_ALONE_MAX);
+    for (uint32_t i = 0; i < rounds; i++) {
+        uint64_t start_ns = bench_now_ns();
+        int result = 0;
+
+        stage_clock(stage);
+        result = stage_submit(stage) ? 0 : -1;
+        do {
+            result = result != 0
+                         ? result
+                         : tri_client_receive(&stage->client, start_ns + UINT64_C(20000000000));
+        } while (result == 0 && !stage_take(stage));
+        if (result != 0) {
+            (void)fprintf(stderr, "tricast-bench: a round alone: %s\n", stage->client.trouble);
+            return -1;
+        }
+        values_us[i] = (double)(bench_now_ns() - start_ns) / 1e3;
+    }
+    return bench_middle(values_us, rounds);
+}
+
 /* Until the three chains are there and answer. */
 static bool stage_wait(struct stage *stage)
 {
@@ -327,15 +354,32 @@ double stage_cpu_us(pid_t pid)
     return (double)used.tv_sec * 1e6 + (double)used.tv_nsec / 1e3;
 }
 
+bool stage_serve(struct stage *stage, uint32_t cpu, const struct bench_run *run)
+{
+    char program[4096];
+    char config[128];
+    char port_file[128];
+    const char *const arguments[] = {program, "--config", config, "--port-file", port_file, NULL};
+
+    (void)snprintf(program, sizeof(program), "%s/tricastd", run->build_dir);
+    (void)snprintf(config, sizeof(config), "%s/tricastd.yaml", stage->directory);
+    (void)snprintf(port_file, sizeof(port_file), "%s/port", stage->directory);
+    (void)unlink(port_file);
+    stage->server = stage_spawn(program, arguments, cpu);
+    stage->port = stage_port(port_file);
+    if (stage->port == 0) {
+        (void)fprintf(stderr, "tricast-bench: tricastd did not start\n");
+        return false;
+    }
+    return true;
+}
+
 bool stage_open(struct stage *stage, const struct stage_options *wanted,
                 const struct bench_run *run)
 {
     static const struct tri_secret no_secret;
-    char program[4096];
     char config[128];
-    char port_file[128];
     char server[32];
-    const char *const arguments[] = {program, "--config", config, "--port-file", port_file, NULL};
     struct tri_client_options options = {.role = TRI_ROLE_CLIENT,
                                          .identity = {"bench", 5},
                                          .secret = &no_secret,
@@ -347,16 +391,9 @@ bool stage_open(struct stage *stage, const struct stage_options *wanted,
         perror("tricast-bench: /tmp");
         return false;
     }
-    (void)snprintf(program, sizeof(program), "%s/tricastd", run->build_dir);
     (void)snprintf(config, sizeof(config), "%s/tricastd.yaml", stage->directory);
-    (void)snprintf(port_file, sizeof(port_file), "%s/port", stage->directory);
-    if (!stage_config(stage, wanted, config)) {
-        return false;
-    }
-    stage->server = stage_spawn(program, arguments, wanted->shards > 1 ? STAGE_ANY_CPU : 0);
-    stage->port = stage_port(port_file);
-    if (stage->port == 0) {
-        (void)fprintf(stderr, "tricast-bench: tricastd did not start\n");
+    if (!stage_config(stage, wanted, config) ||
+        !stage_serve(stage, wanted->shards > 1 ? STAGE_ANY_CPU : 0, run)) {
         return false;
     }
     (void)snprintf(server, sizeof(server), "127.0.0.1:%u", stage->port);

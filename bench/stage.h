@@ -18,6 +18,7 @@
 #define STAGE_FRAME_BYTES   512U
 #define STAGE_NUMBER_DIGITS 8U
 #define STAGE_ASSETS        4095U
+#define STAGE_ALONE_MAX     1000U
 
 extern const char *const stage_chain_ids[STAGE_CHAINS];
 
@@ -32,6 +33,8 @@ struct stage_options {
     uint32_t shards;        /* 0 = one; more may use every CPU */
     uint32_t chain_connections; /* of each chain, 0 = one */
     bool is_alone;              /* without its chains: nothing is PROCESSED */
+    bool is_durable;            /* the server keeps a journal, in the directory's data/journal */
+    bool is_talkative;          /* the server's log, on stderr, from the level info on */
 };
 
 struct stage {
@@ -65,6 +68,10 @@ bool stage_open(struct stage *stage, const struct stage_options *options,
                 const struct bench_run *run);
 void stage_close(struct stage *stage);
 
+/* stage_serve begins the server of a stage again, once it has ended, on a CPU, and waits until it
+ * listens; false after a message. */
+bool stage_serve(struct stage *stage, uint32_t cpu, const struct bench_run *run);
+
 /* stage_clock sets the timestamp of the submits to now; their age is tested when they arrive. */
 void stage_clock(struct stage *stage);
 /* stage_submit queues the next message; false: no room, or the connection is gone.  Its id begins
@@ -75,6 +82,9 @@ bool stage_take(struct stage *stage);
 /* stage_run keeps `in_flight` messages open for a while; returns those PROCESSED within it, -1
  * after a message if it broke. */
 int64_t stage_run(struct stage *stage, uint32_t in_flight, uint64_t duration_ns);
+/* stage_alone_us plays `rounds` (1..STAGE_ALONE_MAX) one after the other; returns the median of
+ * their times from submit to result, in microseconds, -1 after a message if it broke. */
+double stage_alone_us(struct stage *stage, uint32_t rounds);
 
 /* CPU time of a process so far, in microseconds. */
 double stage_cpu_us(pid_t pid);

@@ -156,6 +156,49 @@ static void restore_content(struct tri_round *round, const struct tri_record_par
     tri_round_fill(round, &content->hash, content->canonical);
 }
 
+/* Bodies that lie in a larger slot than they need move to a smaller one that has come free; whether
+ * any has. */
+static bool restore_pack(struct tri_engine *engine)
+{
+    bool has_moved = false;
+
+    for (uint32_t index = tri_pool_next(engine->rounds_pool, 0); index != TRI_NONE_INDEX;
+         index = tri_pool_next(engine->rounds_pool, index + 1)) {
+        struct tri_round *round = tri_engine_round(engine, index);
+        uint32_t *bodies = engine->submitters[round->submitter].bodies;
+        uint32_t bytes = tri_round_body_bytes(round->target_count, round->canonical_bytes);
+        uint32_t body;
+
+        if (tri_arena_take(engine->bodies, bytes, &body) != TRI_OK) {
+            continue;
+        }
+        if (tri_arena_class(body) >= tri_arena_class(round->body)) {
+            tri_arena_give(engine->bodies, body);
+            continue;
+        }
+        memcpy(tri_arena_at(engine->bodies, body), round->targets, bytes);
+        bodies[tri_arena_class(round->body)]--;
+        bodies[tri_arena_class(body)]++;
+        tri_arena_give(engine->bodies, round->body);
+        round->body = body;
+        round->targets = tri_arena_at(engine->bodies, body);
+        has_moved = true;
+    }
+    return has_moved;
+}
+
+/* Messages come back in another order than they came in, so a small one may stand where a large one
+ * stood (R08): what fitted then has to fit now. */
+static enum tri_result restore_take_body(struct tri_engine *engine, uint32_t bytes, uint32_t *body)
+{
+    enum tri_result result = tri_arena_take(engine->bodies, bytes, body);
+
+    while (result != TRI_OK && restore_pack(engine)) {
+        result = tri_arena_take(engine->bodies, bytes, body);
+    }
+    return result;
+}
+
 /* A message from its content: ACCEPT and IMAGE. */
 static enum tri_result restore_open(struct tri_engine *engine, const struct tri_replay *replay,
                                     const struct tri_record_parts *parts, const char **fault)
@@ -178,7 +221,7 @@ static enum tri_result restore_open(struct tri_engine *engine, const struct tri_
     } else if (found.state == TRI_DEDUP_CLOSED) {
         tri_dedup_forget(engine->dedup, found.entry); /* its time had ended, the id came again */
     }
-    if (tri_arena_take(engine->bodies, body_bytes, &body) == TRI_OK) {
+    if (restore_take_body(engine, body_bytes, &body) == TRI_OK) {
         round = tri_engine_take(engine, parts->key, body, hold);
     }
     if (round == NULL) {

@@ -54,7 +54,7 @@
     X(fruitless_per_s, "fruitlessPerSecond", "frames/s", 10000, 1, 1000000000,                     \
       "frames of one identity, for each shard, that begin nothing (refused, repeated, questions); " \
       "beyond, it is not read for a while")                                                        \
-    X(turn_frames, "turnFrames", "frames", 1024, 1, 1000000,                                       \
+    X(turn_frames, "turnFrames", "frames", 128, 1, 1000000,                                        \
       "frames taken from one connection in a turn, before the others have theirs")
 
 #define TRI_CONFIG_CAPACITIES_NUMBERS(X)                                                           \

@@ -327,8 +327,12 @@ uint32_t tri_journal_turn(struct tri_journal *journal, uint64_t now_ns)
     uint32_t work = 0;
 
     journal->now_ns = now_ns;
-    if (journal->event >= 0 && journal->under_way > 0) {
-        tri_loop_submit(&journal->own);
+    if (journal->event >= 0) {
+        if (journal->under_way > 0) {
+            tri_loop_submit(&journal->own);
+        }
+        /* Even if nothing is: the signal of what was taken last may come behind it, and whoever
+         * waits for the descriptor would never rest. */
         work += journal_take(journal);
     }
     tri_journal_prepare_turn(journal);

@@ -121,8 +121,9 @@ typedef int tri_journal_take(void *context, const struct tri_journal_entry *entr
 
 /*
  * tri_journal_dir_replay gives the records of the slots slot_first..slot_last, both included: sets
- * in order of epoch, the records of a stream in order of LSN from its lsn_needed on.  All streams
- * must have been scanned.  Any number of threads may replay at once.
+ * in order of epoch, the records of a stream in order of LSN from its lsn_needed on.  If that is
+ * not 1, earlier sets say nothing of the stream's slots any more.  All streams must have been
+ * scanned. Any number of threads may replay at once.
  *
  * Returns 0, what `take` returned, or -errno; then with a line in `trouble`.
  */

@@ -22,8 +22,9 @@
 
 static void prepare_go(struct tri_journal *journal, enum journal_prepare_step step);
 
-/* Whether the manifest still names this set: 0, or why not. */
-static enum tri_log_result prepare_look(struct tri_journal *journal)
+/* Whether the manifest still names this set: 0, or why not.  *failed: 0, or -errno if nobody can
+ * tell now, because files are short for a while, or the disk is ill. */
+static enum tri_log_result prepare_look(struct tri_journal *journal, int *failed)
 {
     struct tri_journal_dir *dir = journal->dir;
     char text[PREPARE_LOOK_BYTES] = "";
@@ -31,8 +32,12 @@ static enum tri_log_result prepare_look(struct tri_journal *journal)
     ssize_t got = file < 0 ? -1 : pread(file, text, sizeof(text) - 1, 0);
     uint32_t epoch = 0;
 
+    *failed = got < 0 && errno != ENOENT ? -errno : 0;
     if (file >= 0) {
         (void)close(file);
+    }
+    if (*failed != 0) {
+        return TRI_LOG_FAILED;
     }
     text[got > 0 ? got : 0] = '\0';
     epoch = tri_manifest_epoch(text);
@@ -89,7 +94,17 @@ static void prepare_try(struct tri_journal *journal)
 {
     struct journal_prepare *prepare = &journal->prepare;
     const struct tri_journal_dir *dir = journal->dir;
+    int failed = 0;
+    enum tri_log_result result = prepare_look(journal, &failed);
 
+    if (failed != 0) {
+        prepare_fail(journal, failed);
+        return;
+    }
+    if (result != TRI_LOG_DONE) {
+        prepare_end(journal, result);
+        return;
+    }
     prepare->done = 0;
     prepare->is_recycled = journal->spare != 0;
     if (prepare->is_recycled) {
@@ -104,7 +119,6 @@ static void prepare_try(struct tri_journal *journal)
 void tri_journal_prepare_start(struct tri_journal *journal, uint32_t segment, uint64_t bytes)
 {
     struct journal_prepare *prepare = &journal->prepare;
-    enum tri_log_result result = prepare_look(journal);
 
     assert(prepare->step == PREPARE_IDLE);
     prepare->segment = segment;
@@ -113,10 +127,6 @@ void tri_journal_prepare_start(struct tri_journal *journal, uint32_t segment, ui
     prepare->has_failed = false;
     prepare->starved_ns = TRI_NEVER;
     tri_journal_name(prepare->name, journal->dir->epoch, journal->stream, segment);
-    if (result != TRI_LOG_DONE) {
-        prepare_end(journal, result);
-        return;
-    }
     prepare_try(journal);
 }
 

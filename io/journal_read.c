@@ -280,7 +280,23 @@ struct replay {
     uint32_t slot_first;
     uint32_t slot_last;
     uint64_t lsn_needed;
+    uint32_t epoch_first[TRI_SLOT_COUNT]; /* what earlier sets say of a slot counts no more */
 };
+
+/* A stream whose recovery begins behind its first record begins with a whole checkpoint.  What
+ * earlier sets tell of its slots may have ended and been forgotten between the two: it would come
+ * back as open (D06). */
+static void replay_rule(struct replay *replay, const struct tri_journal_dir *dir)
+{
+    for (uint32_t i = 0; i < dir->old_count; i++) {
+        const struct tri_manifest_stream *named = &dir->old[i].named;
+
+        for (uint32_t slot = named->slot_first;
+             dir->old[i].seen.lsn_needed > 1 && slot <= named->slot_last; slot++) {
+            replay->epoch_first[slot] = named->epoch; /* streams are ordered by it */
+        }
+    }
+}
 
 static int replay_take(void *context, const struct tri_journal_entry *entry)
 {
@@ -291,7 +307,7 @@ static int replay_take(void *context, const struct tri_journal_entry *entry)
         return record->type == TRI_LOG_TYPE_CHAINS ? replay->take(replay->context, entry) : 0;
     }
     if (record->lsn < replay->lsn_needed || record->slot < replay->slot_first ||
-        record->slot > replay->slot_last) {
+        record->slot > replay->slot_last || entry->epoch < replay->epoch_first[record->slot]) {
         return 0;
     }
     return replay->take(replay->context, entry);
@@ -327,12 +343,15 @@ int tri_journal_dir_replay(const struct tri_journal_dir *dir, uint32_t slot_firs
                            uint32_t slot_last, tri_journal_take *take, void *context,
                            char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
-    struct replay replay = {take, context, slot_first, slot_last, 0};
+    struct replay replay = {
+        .take = take, .context = context, .slot_first = slot_first, .slot_last = slot_last};
     struct reader reader = {.dir = dir, .file = -1};
     int result = 0;
 
     assert(slot_first <= slot_last);
+    assert(slot_last < TRI_SLOT_COUNT);
     reader.trouble = trouble;
+    replay_rule(&replay, dir);
     for (uint32_t i = 0; result == 0 && i < dir->old_count; i++) {
         const struct journal_old *old = &dir->old[i];
 

@@ -110,8 +110,9 @@ static void *keeper_replay(void *context)
     tri_journal_slots(worker->index, worker->keeper->options.shards, &slot_first, &slot_last);
     worker->failed = tri_journal_dir_replay(worker->keeper->dir, slot_first, slot_last, keeper_take,
                                             worker, worker->trouble);
+    /* Timers run from now: what the reading took is no time that the chains had (P08, A07). */
     if (worker->failed == 0 &&
-        tri_shard_resume(worker->shard, worker->now_ns, worker->wall_ms) != TRI_OK) {
+        tri_shard_resume(worker->shard, tri_clock_now_ns(), tri_clock_wall_ms()) != TRI_OK) {
         worker->failed = -EINVAL;
         (void)snprintf(worker->trouble, sizeof(worker->trouble),
                        "%s: an open message has a target that is not configured any more; "

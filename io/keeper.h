@@ -7,7 +7,7 @@
  * there are shards, and only when all have done so is a new set of streams begun.
  * No shard admits, grants or sends before that (D06).
  *
- * Threads: tri_keeper_open(), tri_keeper_begin() and tri_keeper_close() by one
+ * Threads: tri_keeper_open(), tri_keeper_attach() and tri_keeper_close() by one
  * thread while no shard runs; everything else by the thread of the shard that it
  * names.
  */
@@ -43,13 +43,13 @@ struct tri_recovery {
 struct tri_keeper;
 
 /*
- * tri_keeper_open reads the directory, and fills the shards of `set`, which have just been
- * initialised, with what they were.
+ * tri_keeper_open reads the directory, fills the shards of `set`, which have just been initialised,
+ * with what they were, and begins the new set of streams.
  *
  * recovery  out; on 0.
  *
- * Returns 0; else -errno with a line in `trouble` that names the file and what can be done.  The
- * directory is as it was.
+ * Returns 0; else -errno with a line in `trouble` that names the file and what can be done; the
+ * old sets still rule.
  */
 int tri_keeper_open(struct tri_keeper **keeper, const struct tri_keeper_options *options,
                     struct tri_shard_set *set, struct tri_recovery *recovery,

@@ -2,6 +2,7 @@
 #include "io/log.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,7 @@ void tri_log_write(struct tri_log_site *site, enum tri_log_level level, const ch
 {
     char line[TRI_LOG_LINE_BYTES];
     char date[TRI_CLOCK_TEXT_BYTES];
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     uint64_t now_ns = tri_clock_now_ns();
     uint32_t suppressed = 0;
     size_t used = 0;
@@ -96,9 +98,9 @@ void tri_log_write(struct tri_log_site *site, enum tri_log_level level, const ch
                         sizeof(line) - used);
     }
     line[used] = '\n';
-    /* A log that nobody can read must not stop the server. */
-    if (write(STDERR_FILENO, line, used + 1) < 0) {
-        return;
+    /* A log that nobody reads must not stop the server: a full pipe takes no line. */
+    if (poll(&room, 1, 0) <= 0 || write(STDERR_FILENO, line, used + 1) < 0) {
+        atomic_fetch_add_explicit(&site->suppressed, suppressed + 1, memory_order_relaxed);
     }
 }
 

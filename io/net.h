@@ -151,7 +151,8 @@ void tri_net_refusal_set(struct tri_net *net, const uint8_t *frame, uint32_t byt
 
 /* tri_net_probe asks whether `address` and `port` can be listened at and nobody else does: what
  * several nets of one process may share, two processes would share without noticing.  Ask before
- * the first tri_net_listen.  Returns 0 or -errno. */
+ * the first tri_net_listen.  Waits up to two seconds for whoever holds it to end.  Returns 0 or
+ * -errno. */
 int tri_net_probe(const char *address, uint16_t port);
 /* tri_net_listen accepts connections at a numeric IPv4 or IPv6 `address`; several nets may share
  * one port.  `port` is in/out: 0 = any free one.  Returns 0 or -errno. */

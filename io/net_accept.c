@@ -17,10 +17,14 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NET_BACKLOG_MIN 16U
 #define NET_BACKLOG_MAX 1024U
+/* How often a port that somebody holds is asked for, and how long in between. */
+#define NET_PROBES      200U
+#define NET_PROBE_NS    10000000L
 
 /* A second's worth of connections may wait: after a storm, nobody waits for longer than that behind
  * connections that are long gone. */
@@ -117,27 +121,41 @@ void net_accept_arm(struct tri_net *net)
     net->accept_again_ns = TRI_NEVER;
 }
 
-int tri_net_probe(const char *address, uint16_t port)
+static int net_probe_once(const struct sockaddr_in6 *address, socklen_t address_bytes)
 {
     static const int yes = 1;
-    struct sockaddr_in6 any;
-    socklen_t bytes = net_address(address, port, &any);
     int failed = 0;
-    int probe = -1;
+    int probe = socket(address->sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (bytes == 0) {
-        return -EINVAL;
-    }
-    probe = socket(any.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (probe < 0) {
         return -errno;
     }
     /* Without SO_REUSEPORT, a listener that has it is in the way too. */
     if (setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) != 0 ||
-        bind(probe, (const struct sockaddr *)(const void *)&any, bytes) != 0) {
+        bind(probe, (const struct sockaddr *)(const void *)address, address_bytes) != 0) {
         failed = -errno;
     }
     (void)close(probe);
+    return failed;
+}
+
+int tri_net_probe(const char *address, uint16_t port)
+{
+    struct timespec between = {.tv_sec = 0, .tv_nsec = NET_PROBE_NS};
+    struct sockaddr_in6 any;
+    socklen_t bytes = net_address(address, port, &any);
+    int failed = 0;
+
+    if (bytes == 0) {
+        return -EINVAL;
+    }
+    failed = net_probe_once(&any, bytes);
+    /* When a server is killed, the kernel takes its rings apart behind its end, and closes the
+     * listener with them: whoever starts it again at once finds the port still taken. */
+    for (uint32_t i = 1; i < NET_PROBES && failed == -EADDRINUSE; i++) {
+        (void)nanosleep(&between, NULL);
+        failed = net_probe_once(&any, bytes);
+    }
     return failed;
 }
 

@@ -106,16 +106,21 @@ static enum tri_stage server_house_stage(const struct tri_server *server)
     return (enum tri_stage)atomic_load_explicit(&server->house->stage, memory_order_acquire);
 }
 
-static void server_advance(struct tri_server *server, enum tri_stage stage)
+static void server_wake_others(struct tri_server *server)
 {
-    assert(stage > server_house_stage(server));
-    /* pairs with the acquire in server_house_stage */
-    atomic_store_explicit(&server->house->stage, (uint32_t)stage, memory_order_release);
     for (uint32_t shard = 0; shard < server->house->shards; shard++) {
         if (shard != server->index) {
             tri_loop_wake(&server->loop, &server->house->servers[shard]->loop);
         }
     }
+}
+
+static void server_advance(struct tri_server *server, enum tri_stage stage)
+{
+    assert(stage > server_house_stage(server));
+    /* pairs with the acquire in server_house_stage */
+    atomic_store_explicit(&server->house->stage, (uint32_t)stage, memory_order_release);
+    server_wake_others(server);
 }
 
 static void server_signal_arm(struct tri_server *server)
@@ -299,8 +304,14 @@ void tri_server_run(struct tri_server *server)
         atomic_store_explicit(&server->house->stage, TRI_STAGE_STOP, memory_order_release);
         return;
     }
+    /* pairs with the acquire in server_hand_over */
+    atomic_store_explicit(&server->is_enabled, 1, memory_order_release);
     server_signal_arm(server);
     while (server_turn(server)) {
         /* the turn is all */
+    }
+    if (server_house_stage(server) == TRI_STAGE_STOP) {
+        server_wake_others(server); /* whoever stops the house from outside wakes nobody */
+        tri_loop_submit(&server->loop);
     }
 }

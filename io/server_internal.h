@@ -52,6 +52,7 @@ struct tri_server {
     struct tri_shard *shard;
     uint32_t index;
     struct tri_loop loop;
+    _Atomic uint32_t is_enabled; /* the loop: before that it takes no message */
     struct tri_net *net;
     struct tri_journal *journal; /* NULL = none */
     bool is_journal_failed;      /* as it was said */

@@ -32,6 +32,12 @@ static void journal_publish(struct tri_server *server, const struct tri_journal_
     atomic_store_explicit(&to->journal_failed, counts->has_failed ? 1 : 0, memory_order_relaxed);
 }
 
+/* Whether records wait because a segment could not be made. */
+static bool journal_waits(const struct tri_journal_counts *counts)
+{
+    return counts->is_starved && counts->prepares_failed > 0;
+}
+
 /* D03: a journal that fails is seen: in the log once, in the counters for ever. */
 static void journal_say(struct tri_server *server, const struct tri_journal_counts *counts)
 {
@@ -42,11 +48,11 @@ static void journal_say(struct tri_server *server, const struct tri_journal_coun
                 "cause is mended\"",
                 server->index, tri_journal_trouble(server->journal));
     }
-    if (counts->is_starved != server->is_journal_starved) {
-        server->is_journal_starved = counts->is_starved;
-        if (counts->prepares_failed > 0) {
-            TRI_LOG(counts->is_starved ? TRI_LOG_ERROR : TRI_LOG_INFO, "journal-space",
-                    "shard=%u waits=%d reason=\"%s\"", server->index, counts->is_starved ? 1 : 0,
+    if (journal_waits(counts) != server->is_journal_starved) {
+        server->is_journal_starved = journal_waits(counts);
+        if (!counts->has_failed) { /* else it does not wait any more because it has given up */
+            TRI_LOG(journal_waits(counts) ? TRI_LOG_ERROR : TRI_LOG_INFO, "journal-space",
+                    "shard=%u waits=%d reason=\"%s\"", server->index, journal_waits(counts) ? 1 : 0,
                     tri_journal_trouble(server->journal));
         }
     }
@@ -55,11 +61,18 @@ static void journal_say(struct tri_server *server, const struct tri_journal_coun
 void tri_server_journal_turn(struct tri_server *server)
 {
     struct tri_journal_counts counts;
+    uint32_t work = 0;
 
-    if (server->journal == NULL || tri_journal_turn(server->journal, server->now_ns) == 0) {
+    if (server->journal == NULL) {
         return;
     }
+    work = tri_journal_turn(server->journal, server->now_ns);
     counts = tri_journal_counts(server->journal);
+    /* A journal that has failed, or waits for space, starts nothing: that is when it has news. */
+    if (work == 0 && counts.has_failed == server->is_journal_failed &&
+        journal_waits(&counts) == server->is_journal_starved) {
+        return;
+    }
     journal_publish(server, &counts);
     journal_say(server, &counts);
 }

@@ -28,7 +28,11 @@
 #include "io/state.h"
 
 #define DAEMON_EXIT_FAILED   1
-#define DAEMON_FILES_SPARE   64U
+#define DAEMON_FILES_SPARE   32U
+/* Beside its connections a shard has its ring, its listener, one that is accepted to be refused,
+ * and of its journal eight segments at most, the next one, a manifest that is read and one that is
+ * written. */
+#define DAEMON_FILES_SHARD   16U
 #define DAEMON_STACK_BYTES   (UINT32_C(1) << 20)
 #define DAEMON_PATH_BYTES    4096U
 #define DAEMON_ADDRESS_BYTES 64U
@@ -211,12 +215,13 @@ static uint64_t daemon_rate(const struct tri_config *config, uint64_t *window_ms
     return (uint64_t)config->engine.dedup_entries_max * 1000 / *window_ms;
 }
 
-/* Every connection is a file.  Raises the limit as far as it may be raised; false after a message
- * if that is not enough. */
+/* Every connection is a file, and not only they.  Raises the limit as far as it may be raised;
+ * false after a message if that is not enough. */
 static bool daemon_raise_files(struct daemon *daemon)
 {
     const struct tri_house *house = &daemon->house;
-    uint64_t wanted = (uint64_t)house->shards * house->net.connections_max + DAEMON_FILES_SPARE;
+    uint64_t wanted = (uint64_t)house->shards * (house->net.connections_max + DAEMON_FILES_SHARD) +
+                      DAEMON_FILES_SPARE;
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
 
     (void)getrlimit(RLIMIT_NOFILE, &limit);
@@ -291,6 +296,7 @@ static bool daemon_signals(struct tri_house *house)
     sigset_t set;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, as on a full disk */
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);

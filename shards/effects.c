@@ -154,7 +154,9 @@ static bool effects_notify(struct tri_shard *shard, const struct tri_effect *eff
 
 static bool effects_append(struct tri_shard *shard, const struct tri_effect *effect)
 {
-    if (!shard->journal->append(shard->journal_context, effect)) {
+    /* A journal that has failed never takes the record: what waits for it is forgotten (D07), and
+     * the engine can hear of the failure only when this effect is out of the way. */
+    if (!shard->journal->append(shard->journal_context, effect) && shard->failed_lsn == 0) {
         return false;
     }
     shard->durable_lsn = shard->journal->durable(shard->journal_context);

@@ -139,7 +139,6 @@ struct tri_handle *tri_handle_claim(struct tri_shard_set *set)
         handle->next_shard = 0;
         handle->is_waiting = false;
         handle->lanes_open = 0;
-        handle->lanes_sent = 0;
         handle->lanes_full = 0;
         handle->wants_place = false;
         handle->room = TRI_HANDLE_ROOM_NONE;
@@ -172,16 +171,14 @@ static void handle_rouse(struct tri_handle *handle, uint64_t shards)
 
 void tri_handle_flush(struct tri_handle *handle)
 {
-    uint64_t sent = handle->lanes_sent;
+    uint64_t sent = handle->lanes_open;
 
-    for (uint64_t rest = handle->lanes_open; rest != 0; rest &= rest - 1) {
+    for (uint64_t rest = sent; rest != 0; rest &= rest - 1) {
         uint32_t shard = (uint32_t)__builtin_ctzll(rest);
 
         (void)tri_pipe_publish(&handle_lane(handle, shard)->pipe);
     }
-    sent |= handle->lanes_open;
     handle->lanes_open = 0;
-    handle->lanes_sent = 0;
     if (sent != 0) {
         handle_rouse(handle, sent);
     }

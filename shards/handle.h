@@ -91,7 +91,6 @@ struct tri_handle {
     enum tri_handle_room room;
     bool is_waiting;     /* `armed` was raised; nobody was seen to take it down */
     uint64_t lanes_open; /* shards whose pipe has an unsent block */
-    uint64_t lanes_sent; /* shards that got blocks since the last look at their flags */
     uint64_t lanes_full; /* shards whose pipe gave no room */
     alignas(TRI_CACHE_LINE) _Atomic uint32_t is_claimed;
     _Atomic uint32_t state;                         /* TRI_HANDLE_STATE(); 0 = nobody's */

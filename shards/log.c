@@ -632,6 +632,7 @@ void tri_log_checkpointed(struct tri_log *log, uint64_t begin_lsn, uint64_t byte
 {
     assert(log->is_checkpointing);
     assert(begin_lsn == log->begin_lsn);
+    assert(begin_lsn <= log->lsn_durable + 1); /* else a block before it could name it */
     if (!log->has_checkpointed) {
         log->has_checkpointed = true;
         log->root_lsn = begin_lsn;

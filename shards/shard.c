@@ -227,7 +227,8 @@ static uint32_t shard_turn_checkpoint(struct tri_shard *shard)
         shard->is_checkpointing = shard->journal->begin_checkpoint(shard->journal_context);
         shard->counters.checkpoints += shard->is_checkpointing ? 1 : 0;
     }
-    while (shard->is_checkpointing && steps < CHECKPOINT_STEPS_MAX) {
+    /* Behind a failure no step comes to an end (D07). */
+    while (shard->is_checkpointing && shard->failed_lsn == 0 && steps < CHECKPOINT_STEPS_MAX) {
         struct tri_event event = {.type = TRI_EVENT_CHECKPOINT};
 
         if (!shard_tell(shard, &event)) {

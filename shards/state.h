@@ -9,7 +9,7 @@
  *   local.c     chains in this process  handle_shard.c  handles in this process
  *   shard_set.c memory and options
  *
- * Nothing steps the engine but shard_step() (shard.c), and only after
+ * Nothing steps the engine but tri_shard_step() (shard.c), and only after
  * tri_shard_ready() has said that every effect of the step before is carried
  * out: effects borrow from the engine until the next step.
  */

@@ -36,8 +36,8 @@ SECRETS = {chain: f"secret-of-chain-{chain}" for chain in (A, B, DEAD)}
 LOCATIONS = {"bond-*": [A, B], "dead-*": [DEAD]}
 SLOT_BYTES = 81920      # memory for a long frame in pieces
 PARTIAL_BYTES = 64 << 20
-SPARE_FILES = 64
 NARROW = {"accepts": 100, "fruitless": 1000, "handshakes": 8, "connections": 128}
+FILES = {shards: shards * (NARROW["connections"] + 16) + 32 for shards in (2, 16)}
 
 CONFIG = """\
 dataDir: {directory}/data
@@ -461,7 +461,7 @@ def with_files(soft, hard, *words):
 
 
 def story_files(house):
-    wanted = 2 * NARROW["connections"] + SPARE_FILES
+    wanted = FILES[2]
     path = os.path.join(house.directory, "files.yaml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(house.text.replace("/data\n", "/data-of-files\n", 1))
@@ -475,6 +475,11 @@ def story_files(house):
            f"needs {wanted}" in done.stderr and "ulimit -n" in done.stderr,
            f"too few files{' for --check-config' if words else ''}: one line, and no start",
            done.returncode, done.stderr)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(house.text.replace("shards: 2\n", "shards: 16\n", 1))
+    done = with_files(100, FILES[16] - 1, "--config", path, "--check-config")
+    ok(done.returncode == 2 and f"needs {FILES[16]}" in done.stderr,
+       "rings, listeners and journals of many shards are counted too", done.returncode, done.stderr)
     with open(house.log, encoding="utf-8") as file:
         ok("files" not in file.read(), "a server with enough files complains about nothing")
 
@@ -492,8 +497,7 @@ def start_line():
             process.kill()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         most = "" if hard == resource.RLIM_INFINITY else f" of {hard}"
-        ok(f"files {2 * NARROW['connections'] + SPARE_FILES}{most}, " in line,
-           "the line at the start says it too", line)
+        ok(f"files {FILES[2]}{most}, " in line, "the line at the start says it too", line)
 
 
 def main():

@@ -14,14 +14,18 @@ import fcntl
 import json
 import os
 import re
+import resource
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from server import BUILD_DIR, Tap, program  # noqa: E402  pylint: disable=wrong-import-position
+# pylint: disable=wrong-import-position
+import stranger as st  # noqa: E402
+from server import BUILD_DIR, Server, Tap, program  # noqa: E402
 
 PROBE = sys.argv[1]
 TAP = Tap()
@@ -283,6 +287,46 @@ def full_disk():
                streams)
 
 
+def failing_server():
+    """The disk of a tricastd refuses writes from one moment on."""
+    chain, journal_failed = "eip155:8453", 64
+    with Server({chain: "secret-of-chain-1"}, {"bond-*": [chain]}, shards=1,
+                journal="file") as house:
+        client = st.Connection(house.port).greet(st.CLIENT, "submitter", house.client.encode())
+
+        def send(ident):
+            client.send(st.submit_frame(ident, [chain], [ident], atomicity=st.GUARANTEED))
+
+        send("before")
+        TAP.ok(client.receive()[:3] == [st.ACK, "before", st.RECEIVED], "a journal that works")
+        resource.prlimit(house.process.pid, resource.RLIMIT_FSIZE, (16384, 16384))
+        for number in range(10):  # a block each
+            send(f"late-{number}")
+            time.sleep(0.05)
+        end = time.monotonic() + 10
+        while not house.stats()["journal_failed"] and time.monotonic() < end:
+            time.sleep(0.05)
+        TAP.ok(house.stats()["journal_failed"] == 1, "D03 a server counts that its journal failed")
+        TAP.ok(re.search(r"event=journal-failed shard=0 reason=\".*cannot be written: ",
+                         house.log_tail()), "D03 and says it in its log", house.log_tail())
+        other = st.Connection(house.port).greet(st.CLIENT, "other", house.other.encode())
+        result = st.submit(other, "after", [chain], ["bond-2"], atomicity=st.GUARANTEED)
+        TAP.ok(result.kinds == [st.REJECTED] and result.code == journal_failed,
+               "D07 the shard takes no new message, and answers so", result.frames)
+        announced = {"before"}
+        while (frame := client.receive(0.5)) is not None:
+            announced |= {frame[1]} if frame[:3:2] == [st.ACK, st.RECEIVED] else set()
+        house.kill()
+        house.start()
+        other = st.Connection(house.port).greet(st.CLIENT, "other", house.other.encode())
+        for ident in announced:
+            other.send([st.STATUS_GET, ident])
+        known = {frame[1] for frame in (other.receive() for _ in announced)
+                 if frame[0] == st.STATUS}
+        TAP.ok(known == announced, f"D01 what it had announced is there: {len(announced)} messages",
+               announced - known)
+
+
 NAMESPACE = ["unshare", "--mount", "--map-root-user"]
 
 FULL = r"""
@@ -342,4 +386,5 @@ def small_disks():
 
 
 sys.exit(TAP.run(sound_journals, flipped_bits, missing_files, other_versions, damaged_manifest,
-                 strange_files, in_use, wrong_words, failing_writes, full_disk, small_disks))
+                 strange_files, in_use, wrong_words, failing_writes, full_disk, failing_server,
+                 small_disks))

@@ -8,6 +8,7 @@ server of its own where it needs one with other limits.
 
 import hmac
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -420,6 +421,68 @@ def test_drain():
     server.remove()
 
 
+def test_early_peers(starts=10):
+    """Peers that come while the last of many shards has not begun, and wish to be there."""
+    directory = tempfile.mkdtemp(prefix="tricast-server-")
+    path = os.path.join(directory, "x.yaml")
+    welcomed = []
+    for _ in range(starts):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(CONFIG.format(directory=directory).replace("shards: 2", "shards: 64")
+                       .replace("port: 0", f"port: {port}") + "journal: none\n")
+        process = subprocess.Popen([PROGRAM, "--config", path], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        peer = None
+        while peer is None and process.poll() is None:
+            try:
+                peer = Peer(port, patience=3)
+            except ConnectionRefusedError:
+                pass
+        try:
+            welcomed.append(peer.hello(CLIENT, "bank", shard=64)[0] == WELCOME)
+        except TimeoutError:
+            welcomed.append(False)
+        process.kill()
+        process.wait()
+    ok(welcomed == [True] * starts, "who comes early is welcomed, there or elsewhere", welcomed)
+    shutil.rmtree(directory)
+
+
+def test_too_few_threads():
+    """Some shards have begun and sleep when the next one gets no thread."""
+    directory = tempfile.mkdtemp(prefix="tricast-server-")
+    path = os.path.join(directory, "x.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(CONFIG.format(directory=directory).replace("shards: 2", "shards: 8") +
+                   "journal: none\n")
+    os.chmod(directory, 0o777)
+
+    def nobody():
+        os.setgroups([])
+        os.setgid(54321)
+        os.setuid(54321)
+        resource.setrlimit(resource.RLIMIT_NPROC, (7, 7))
+
+    ended = []
+    try:
+        for _ in range(5):
+            process = subprocess.Popen([PROGRAM, "--config", path], preexec_fn=nobody,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                       encoding="utf-8")
+            try:
+                _, said = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                _, said = process.communicate()
+            ended.append((process.returncode, "no thread for a shard" in said))
+        ok(ended == [(1, True)] * 5, "a server that gets too few threads says so and ends", ended)
+    except (PermissionError, subprocess.SubprocessError) as error:
+        ok(True, f"nobody else can run the program here # SKIP {error}")
+    shutil.rmtree(directory)
+
+
 def one_line(words, expected):
     """Expects exit code 2 and one line that ends in, or holds, `expected`."""
     done = subprocess.run([PROGRAM, *words], capture_output=True, encoding="utf-8", check=False,
@@ -470,6 +533,8 @@ def main():
     finally:
         server.remove()
     test_drain()
+    test_early_peers()
+    test_too_few_threads()
     test_command_line()
     print(f"1..{count}")
     return 1 if failures else 0

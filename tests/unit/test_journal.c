@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include "shards/route.h"
 
@@ -73,8 +74,31 @@ Test(journal, D06_old_sets_rule_in_order_of_epoch_until_all_new_streams_are_chec
     cr_assert_eq(tri_journal_dir_streams(kit.dir), 4);
     taken = kit_replay(kit.dir, 0, 4095);
     cr_expect_eq(taken.sets, 2);
-    cr_expect_eq(taken.records, 100 + 50 + 2);
+    cr_expect_eq(taken.records, 50 + 2, "the checkpoint has repeated what the 100 still say");
     tri_journal_dir_close(kit.dir);
+}
+
+Test(journal, D06_what_a_checkpoint_covers_is_not_taken_from_earlier_sets)
+{
+    struct kit kit = kit_start(1, 1);
+
+    kit_write(&kit, 0, 300); /* 186 of the slots 0 to 2047, 114 of the others */
+    kit_kill(&kit);
+    kit = kit_start(2, 2);
+    kit_write(&kit, 0, 10); /* what ends here may be forgotten when the checkpoint begins */
+    kit_checkpoint(&kit, 0);
+    kit_write(&kit, 0, 5);
+    kit_write(&kit, 1, 7);
+    kit_kill(&kit);
+    for (uint32_t epoch = 3; epoch <= 4; epoch++) { /* and a start that writes nothing */
+        kit.dir = kit_look();
+        cr_expect_eq(kit_replay(kit.dir, 0, 2047).records, 2 + 5);
+        cr_expect_eq(kit_replay(kit.dir, 2048, 4095).records, 114 + 7);
+        cr_expect_eq(kit_replay(kit.dir, 0, 4095).records, 2 + 5 + 114 + 7);
+        tri_journal_dir_close(kit.dir);
+        kit = kit_start(epoch, 3);
+        kit_kill(&kit);
+    }
 }
 
 static bool is_alone(const struct kit *kit)
@@ -288,6 +312,45 @@ Test(journal, a_ring_of_its_own_tells_by_its_descriptor)
         }
         cr_assert_lt(tri_clock_now_ns(), end_ns);
     }
+    kit_end(&kit);
+}
+
+static bool is_prepared(const struct kit *kit)
+{
+    return tri_journal_counts(kit->journals[0]).segments_made == 1;
+}
+
+Test(journal, its_descriptor_rests_when_nothing_is_under_way)
+{
+    struct kit kit = kit_start(1, 1);
+    struct pollfd ready = {.fd = tri_journal_descriptor(kit.journals[0]), .events = POLLIN};
+    uint64_t late = 1;
+
+    kit_run(&kit, 0, is_prepared); /* the next segment: then there is nothing to do */
+    cr_assert_eq(write(ready.fd, &late, sizeof(late)), (ssize_t)sizeof(late));
+    cr_assert_eq(poll(&ready, 1, 0), 1);
+    (void)tri_journal_turn(kit.journals[0], tri_clock_now_ns());
+    cr_expect_eq(poll(&ready, 1, 0), 0);
+    kit_end(&kit);
+}
+
+Test(journal, R08_when_files_are_short_the_next_segment_waits)
+{
+    struct kit kit = kit_start(1, 1);
+    struct tri_journal *journal = kit.journals[0];
+    struct rlimit before;
+    struct rlimit few;
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 3;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    (void)tri_journal_turn(journal, tri_clock_now_ns());
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    cr_assert_eq(tri_journal_counts(journal).prepares_failed, 1);
+    cr_expect_not_null(strstr(tri_journal_trouble(journal), "1-0-2.seg: cannot be made"));
+    kit_write(&kit, 0, 600);
+    cr_expect(kit_exists("1-0-3.seg"), "it was tried again");
     kit_end(&kit);
 }
 

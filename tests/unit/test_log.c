@@ -7,6 +7,7 @@
  * the place of stderr.
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,4 +94,34 @@ Test(log, lines_above_the_level_are_not_written)
     cr_expect_str_neq(line_of(TRI_LOG_WARN, "x"), "");
     cr_expect_eq(tri_log_level_of("debug"), TRI_LOG_DEBUG);
     cr_expect_eq(tri_log_level_of("loud"), TRI_LOG_LEVEL_COUNT);
+}
+
+static void say_something(void)
+{
+    TRI_LOG(TRI_LOG_ERROR, "test", "value=1");
+}
+
+Test(log, a_line_that_nobody_reads_stops_nobody, .timeout = 10)
+{
+    static char bytes[65536];
+    int kept = dup(STDERR_FILENO);
+    int ends[2];
+    ssize_t got = 0;
+
+    cr_assert_eq(pipe2(ends, O_NONBLOCK), 0);
+    while (write(ends[1], bytes, sizeof(bytes)) > 0) {
+        /* until it is full */
+    }
+    cr_assert_eq(fcntl(ends[1], F_SETFL, 0), 0);
+    cr_assert_geq(dup2(ends[1], STDERR_FILENO), 0);
+    say_something();
+    while (read(ends[0], bytes, sizeof(bytes)) > 0) {
+        /* until it is empty */
+    }
+    say_something();
+    cr_assert_geq(dup2(kept, STDERR_FILENO), 0);
+    got = read(ends[0], bytes, sizeof(bytes) - 1);
+    cr_assert_gt(got, 0);
+    bytes[got] = '\0';
+    cr_expect_not_null(strstr(bytes, " event=test value=1 suppressed=1\n"), "%s", bytes);
 }

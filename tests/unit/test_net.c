@@ -9,6 +9,9 @@
  */
 #include "tests/unit/net_stand.h"
 
+#include <pthread.h>
+#include <time.h>
+
 Test(net, frames_of_every_size_arrive_whole_and_in_order)
 {
     static const uint32_t sizes[] = {1, 4095, 4092, 4096, 10000, 2, 81920, 3, 40000, 81919};
@@ -340,6 +343,30 @@ Test(net, only_numeric_addresses_are_listened_at)
     cr_expect_eq(tri_net_listen(stand.net, "localhost", &port), -EINVAL);
     cr_expect_eq(tri_net_listen(stand.net, "203.0.113.1", &port), -EADDRNOTAVAIL);
     stop();
+}
+
+static void *let_go_of(void *holder)
+{
+    const struct timespec moment = {.tv_sec = 0, .tv_nsec = 50 * (long)TRI_NS_PER_MS};
+
+    (void)nanosleep(&moment, NULL);
+    (void)close(*(const int *)holder);
+    return NULL;
+}
+
+Test(net, a_port_that_a_killed_server_still_holds_is_waited_for)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(address);
+    int holder = socket(AF_INET, SOCK_STREAM, 0);
+    pthread_t thread;
+
+    cr_assert_eq(bind(holder, (struct sockaddr *)&address, bytes), 0);
+    cr_assert_eq(listen(holder, 1), 0);
+    cr_assert_eq(getsockname(holder, (struct sockaddr *)&address, &bytes), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, let_go_of, &holder), 0);
+    cr_expect_eq(tri_net_probe("127.0.0.1", ntohs(address.sin_port)), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
 }
 
 Test(net, a_connection_can_be_given_away_in_its_handshake)

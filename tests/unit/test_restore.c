@@ -407,6 +407,42 @@ ENGINE_TEST(restore, R08_a_smaller_table_is_refused_with_a_sentence)
     cr_assert_str_eq(fault, "more messages are remembered than dedup_entries_max allows");
 }
 
+/* One small slot and one large one; the small message that was in the small one stands behind the
+ * other in the checkpoint. */
+ENGINE_TEST(restore, R08_what_fitted_fits_again_though_it_comes_in_another_order)
+{
+    static uint8_t payload[2000];
+    struct tri_message large = kit_message("large", TRI_GUARANTEED);
+    uint32_t first = 0;
+
+    large.payload = (struct tri_bytes){payload, sizeof(payload)};
+    memset(kit.options.body_counts, 0, sizeof(kit.options.body_counts));
+    kit.options.body_counts[0] = kit.options.body_counts[3] = 1;
+    kit.options.chain_share_permille = 1000;
+    kit.options.epoch = KIT_EPOCH - 1;
+    kept_init(&kit);
+    kit_submit(&kit, "a", TRI_GUARANTEED);
+    kit_submit(&kit, "b", TRI_GUARANTEED);
+    (void)kit_reject(&kit, "a", 1, TRI_PHASE_PREPARE, 1, TRI_ERROR_OPERATOR_REFUSED);
+    (void)kit_reject(&kit, "b", 1, TRI_PHASE_PREPARE, 1, TRI_ERROR_OPERATOR_REFUSED);
+    kit_submit(&kit, "small", TRI_GUARANTEED); /* where b was, in a's slot */
+    kit_submit(&kit, "first", TRI_GUARANTEED); /* where a was, in b's slot */
+    first = kept_count;
+    (void)kept_checkpoint(&kit);
+    kept_drop_until(first);
+    (void)kit_reject(&kit, "first", 1, TRI_PHASE_PREPARE, 1, TRI_ERROR_OPERATOR_REFUSED);
+    (void)kit_submit_as(&kit, &large, 1);
+    cr_assert_eq(tri_engine_open_count(kit.engine), 2U);
+    kept_restart(&kit);
+    cr_assert_eq(tri_engine_open_count(kit.engine), 2U);
+    kit_submit(&kit, "small", TRI_GUARANTEED); /* it is what it was */
+    SAID("RECEIVED(dup)");
+    (void)kit_submit_as(&kit, &large, 1);
+    SAID("RECEIVED(dup)");
+    kit_submit(&kit, "new", TRI_GUARANTEED);
+    SAID("REJECTED:BUSY");
+}
+
 ENGINE_TEST(restore, a_chain_that_is_not_configured_stops_an_open_message_alone)
 {
     kit_submit(&kit, "m1", TRI_GUARANTEED);

@@ -20,6 +20,7 @@ struct slow_journal {
     uint64_t durable;
     uint64_t failed;
     uint32_t appends_max; /* refuses beyond, until it is raised */
+    bool wants_checkpoint;
 };
 
 static bool slow_append(void *context, const struct tri_effect *effect)
@@ -44,8 +45,19 @@ static uint64_t slow_failed(void *context)
     return ((struct slow_journal *)context)->failed;
 }
 
-static const struct tri_journal_ops slow_ops = {
-    .append = slow_append, .durable = slow_durable, .failed = slow_failed};
+static bool slow_begin_checkpoint(void *context)
+{
+    struct slow_journal *journal = context;
+    bool wants = journal->wants_checkpoint;
+
+    journal->wants_checkpoint = false;
+    return wants;
+}
+
+static const struct tri_journal_ops slow_ops = {.append = slow_append,
+                                                .durable = slow_durable,
+                                                .failed = slow_failed,
+                                                .begin_checkpoint = slow_begin_checkpoint};
 
 static tri_port chain_port(const struct kit *kit, uint16_t chain)
 {
@@ -440,6 +452,48 @@ Test(shard_pressure, D07_nothing_leaves_that_waits_for_a_failed_record)
     cr_assert(kit_take(kit, client));
     cr_expect_eq(kit->frame.ack.type, TRI_ACK_REJECTED);
     cr_expect_eq(kit->frame.ack.code, TRI_ERROR_JOURNAL_FAILED);
+    kit_free(kit);
+}
+
+Test(shard_pressure, D07_a_record_that_waits_for_room_does_not_outwait_a_failure)
+{
+    struct kit *kit = kit_new(1);
+    struct slow_journal journal = {.appends_max = 2};
+    tri_port client = kit_port(0, CLIENT);
+
+    start_with_chains(kit, &journal);
+    cr_assert_eq(kit_submit(kit, client, "a", 10), TRI_OK);
+    cr_assert_eq(kit_submit(kit, client, "b", 10), TRI_OK);
+    cr_assert_eq(kit_submit(kit, client, "c", 10), TRI_OK); /* taken; its record waits */
+    cr_assert_eq(kit_submit(kit, client, "d", 10), TRI_FULL);
+    journal.durable = 1;
+    journal.failed = 2;
+    kit_rest(kit);
+    cr_expect_str_eq(kit_words(kit, client), "RECEIVED", "a's alone");
+    cr_assert_eq(kit_submit(kit, client, "d", 10), TRI_OK);
+    kit_rest(kit);
+    cr_assert(kit_take(kit, client));
+    cr_expect_eq(kit->frame.ack.code, TRI_ERROR_JOURNAL_FAILED);
+    kit_free(kit);
+}
+
+Test(shard_pressure, D07_a_checkpoint_ends_with_its_journal)
+{
+    struct kit *kit = kit_new(1);
+    struct slow_journal journal = {.appends_max = 10000};
+
+    start_with_chains(kit, &journal);
+    for (uint32_t i = 0; i < 300; i++) { /* more than a turn pictures */
+        cr_assert_eq(kit_submit(kit, kit_port(0, CLIENT), name_of(i), 10), TRI_OK);
+    }
+    kit_rest(kit);
+    journal.wants_checkpoint = true;
+    (void)kit_turn(kit);
+    cr_expect_gt(journal.appended, 300);
+    cr_expect_lt(journal.appended, 600);
+    journal.failed = 1;
+    kit_rest(kit); /* a shard that went on would never rest */
+    cr_expect_lt(journal.appended, 600);
     kit_free(kit);
 }
 
