@@ -160,9 +160,10 @@ enum tri_record {
     TRI_RECORD_PRIMARY = 4,  /* primary finality: the point of no return (A08) */
     TRI_RECORD_OUTCOME = 5,  /* how it ended */
     TRI_RECORD_CLOSE = 6,    /* FINALIZE has ended behind a primary record; nothing waits for it */
-    TRI_RECORD_IMAGE = 7,    /* an open message as it stands, of a checkpoint */
-    TRI_RECORD_REMEMBER = 8, /* a closed message, of a checkpoint; its key lacks the upper half of
-                              * lo, which does not tell it apart */
+    TRI_RECORD_IMAGE = 7, /* an open message as it stands: of a checkpoint, or of a decided attempt
+                           * that is given up; nothing waits for it */
+    TRI_RECORD_REMEMBER = 8,   /* a closed message, of a checkpoint; its key lacks the upper half of
+                                * lo, which does not tell it apart */
     TRI_RECORD_CHECKPOINT = 9, /* the checkpoint is complete: records before its begin say nothing
                                 * more */
     TRI_RECORD_COUNT = 10,
@@ -193,8 +194,10 @@ struct tri_effect {
         } notify;
         struct {
             enum tri_record kind;
+            uint32_t slot;      /* where the message is kept while it is open, else UINT32_MAX */
             uint64_t lsn;       /* consecutive, from 1 */
             uint64_t begin_lsn; /* CHECKPOINT only */
+            uint32_t expires_s; /* CLOSE only: when the result is forgotten, monotonic */
         } append;               /* its bytes: tri_engine_record() */
     };
     struct tri_round_view round;

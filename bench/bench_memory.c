@@ -152,7 +152,7 @@ static bool server_open(struct stage *stage, const struct bench_run *run, uint32
         .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
         .chains = park_chains,
         .clients = ", {name: park}",
-        .entries = run->is_smoke ? 16384U : 1048576U,
+        .entries = run->is_smoke ? 131072U : 1048576U,
         .is_alone = is_alone,
     };
 

@@ -18,6 +18,7 @@ static uint64_t act_append(struct tri_engine *engine, struct tri_round *round, e
 
     engine->lsn++;
     effect->append.kind = kind;
+    effect->append.slot = tri_engine_round_index(engine, round);
     effect->append.lsn = engine->lsn;
     tri_view_round(engine, round, &effect->round);
     return engine->lsn;
@@ -276,6 +277,8 @@ static void do_REATTEMPT(struct tri_engine *engine, struct tri_round *round)
                      : 1;
     uint64_t lsn;
 
+    round->attempt_before = round->attempt;
+    round->was_orphan = round->is_orphan;
     round->attempt = TRI_ATTEMPT(engine->options.epoch, n);
     round->retries = (uint16_t)(round->retries + (round->is_orphan ? 0 : 1));
     round->is_orphan = false;
@@ -440,6 +443,13 @@ static void do_ABORT(struct tri_engine *engine, struct tri_round *round)
     do_ARM_RETRY(engine, round);
 }
 
+/* Until the next attempt the decision would be the last thing that a restart finds (D02). */
+static void do_GIVE_UP(struct tri_engine *engine, struct tri_round *round)
+{
+    do_ABORT(engine, round);
+    (void)act_append(engine, round, TRI_RECORD_IMAGE);
+}
+
 static void do_DIVERGE(struct tri_engine *engine, struct tri_round *round)
 {
     engine->counters.reconciliations++;
@@ -504,6 +514,7 @@ static void do_DELIVER(struct tri_engine *engine, struct tri_round *round)
 {
     struct tri_effect *effect;
 
+    assert(round->final == tri_round_all(round)); /* the record does not say so again */
     round->ack_type = TRI_ACK_PROCESSED;
     round->cause = TRI_ERROR_NONE;
     act_count_end(engine, round);
@@ -511,7 +522,9 @@ static void do_DELIVER(struct tri_engine *engine, struct tri_round *round)
     effect = tri_engine_effect(engine, TRI_EFFECT_APPEND, 0);
     engine->lsn++;
     effect->append.kind = TRI_RECORD_CLOSE;
+    effect->append.slot = TRI_NONE_INDEX;
     effect->append.lsn = engine->lsn;
+    effect->append.expires_s = tri_act_expires_s(engine, round);
     effect->round = (struct tri_round_view){.key = round->key};
 }
 

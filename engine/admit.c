@@ -134,11 +134,11 @@ static enum tri_result admit_known(struct tri_engine *engine, const struct tri_e
         effect = admit_tell(engine, event, TRI_ACK_REJECTED, TRI_ERROR_BUSY, round->accept_lsn);
         effect->notify.client = replaced;
         effect->notify.is_duplicate = true;
-        tri_view_round(engine, round, &effect->round);
+        tri_view_durable(engine, round, &effect->round);
     }
     effect = admit_tell(engine, event, TRI_ACK_RECEIVED, TRI_ERROR_NONE, round->accept_lsn);
     effect->notify.is_duplicate = true;
-    tri_view_round(engine, round, &effect->round);
+    tri_view_durable(engine, round, &effect->round);
     return TRI_OK;
 }
 

@@ -89,15 +89,20 @@ static void answer_ok(struct tri_round *round, struct tri_target *target, uint64
     assert(event->phase_ack.phase < TRI_PHASE_COUNT);
 }
 
-/* P13: whether a chain that refuses COMMIT may have applied it and forgotten.  Of BEST_EFFORT,
- * which nothing closes, it keeps nothing that has expired; a restart may ask as late as that. */
+/* P13: whether a chain that refuses COMMIT may have applied it and forgotten, or may still apply it
+ * because it does not remember the refusal.  Of BEST_EFFORT, which nothing closes, it keeps nothing
+ * that has expired, and a restart may ask as late as that; and BUSY says that it has no room even
+ * for the refusal: the same COMMIT, sent again over a new connection (P15), may find some (P06). */
 static bool answer_may_forget(const struct tri_engine *engine, const struct tri_round *round,
                               enum tri_error code)
 {
     bool has_expired = engine->wall_ms + engine->options.clock_allowance_ms >= round->expires_at_ms;
 
-    return code == TRI_ERROR_NO_RESERVATION ||
-           (round->atomicity == TRI_BEST_EFFORT && (has_expired || code == TRI_ERROR_STALE));
+    if (code == TRI_ERROR_NO_RESERVATION) {
+        return true;
+    }
+    return round->atomicity == TRI_BEST_EFFORT &&
+           (has_expired || code == TRI_ERROR_STALE || code == TRI_ERROR_BUSY);
 }
 
 static void answer_reject(struct tri_engine *engine, struct tri_round *round,

@@ -23,12 +23,14 @@
 #define WALK_PLACES      1024U
 static_assert(RECORDS_PER_STEP < TRI_EFFECTS_MAX, "the last record of a checkpoint has its place");
 
-static void checkpoint_append(struct tri_engine *engine, enum tri_record kind, struct tri_key key)
+static void checkpoint_append(struct tri_engine *engine, enum tri_record kind, uint32_t slot,
+                              struct tri_key key)
 {
     struct tri_effect *effect = tri_engine_effect(engine, TRI_EFFECT_APPEND, 0);
 
     engine->lsn++;
     effect->append.kind = kind;
+    effect->append.slot = slot;
     effect->append.lsn = engine->lsn;
     effect->append.begin_lsn = engine->checkpoint_lsn;
     effect->round = (struct tri_round_view){.key = key};
@@ -48,7 +50,7 @@ static bool checkpoint_open(struct tri_engine *engine)
         /* A round that waits for its outcome record has a result already. */
         checkpoint_append(
             engine, round->state == TRI_ROUND_CLOSING ? TRI_RECORD_REMEMBER : TRI_RECORD_IMAGE,
-            round->key);
+            index, round->key);
         engine->checkpoint_round = index + 1;
     }
     return false;
@@ -67,7 +69,7 @@ static bool checkpoint_closed(struct tri_engine *engine)
             return budget > 0;
         }
         if (entry->expires_s > engine->now_ns / TRI_NS_PER_S) {
-            checkpoint_append(engine, TRI_RECORD_REMEMBER, tri_dedup_key(entry));
+            checkpoint_append(engine, TRI_RECORD_REMEMBER, TRI_NONE_INDEX, tri_dedup_key(entry));
         }
     }
     return false;
@@ -84,7 +86,7 @@ enum tri_result tri_engine_checkpoint(struct tri_engine *engine)
         engine->checkpoint_place = 0;
     }
     if (checkpoint_open(engine) && checkpoint_closed(engine)) {
-        checkpoint_append(engine, TRI_RECORD_CHECKPOINT, (struct tri_key){0});
+        checkpoint_append(engine, TRI_RECORD_CHECKPOINT, TRI_NONE_INDEX, (struct tri_key){0});
         engine->checkpoint_lsn = 0;
     }
     return TRI_OK;

@@ -308,9 +308,9 @@ void tri_engine_await(struct tri_engine *engine, struct tri_round *round, uint64
 void tri_engine_apply(struct tri_engine *engine, struct tri_round *round,
                       enum tri_round_event event)
 {
-    enum tri_round_state before = (enum tri_round_state)round->state;
-    struct tri_round_cell cell =
-        tri_round_cell(before, engine->is_broken ? TRI_ROUND_BROKEN : event);
+    uint8_t shown = round->state_shown;
+    struct tri_round_cell cell = tri_round_cell((enum tri_round_state)round->state,
+                                                engine->is_broken ? TRI_ROUND_BROKEN : event);
 
     assert(cell.is_legal);
     if (cell.next != TRI_ROUND_CLOSED) {
@@ -325,7 +325,7 @@ void tri_engine_apply(struct tri_engine *engine, struct tri_round *round,
     if (cell.next == TRI_ROUND_CLOSED) {
         tri_act_close(engine, round);
     } else if (round->release_lsn > engine->durable_lsn) {
-        round->state_shown = (uint8_t)before; /* D01: a view shows what is durable */
+        round->state_shown = shown; /* D01: a view shows what is durable */
     }
 }
 
@@ -542,10 +542,7 @@ enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key,
     status->is_open = true;
     status->ack_type = TRI_ACK_RECEIVED;
     status->has_targets = true;
-    tri_view_round(engine, round, &status->round);
-    if (round->release_lsn > engine->durable_lsn) {
-        status->round.cause = TRI_ERROR_NONE; /* D01: the record that says it is on its way */
-    }
+    tri_view_durable(engine, round, &status->round);
     status->code = status->round.cause;
     return TRI_OK;
 }

@@ -160,6 +160,9 @@ void tri_resend_clear_unsent(struct tri_engine *engine, struct tri_round *round,
 /* view.c */
 void tri_view_round(const struct tri_engine *engine, const struct tri_round *round,
                     struct tri_round_view *view);
+/* Likewise for who asks: what a record on its way will say is not shown yet (D01). */
+void tri_view_durable(const struct tri_engine *engine, const struct tri_round *round,
+                      struct tri_round_view *view);
 void tri_view_closed(struct tri_engine *engine, struct tri_key key,
                      const struct tri_dedup_entry *entry, struct tri_round_view *view,
                      bool *has_targets);

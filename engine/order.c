@@ -3,19 +3,23 @@
 
 #include "engine/wire_cursor.h"
 
-/* Whether the tokens are one whole array of 1..4. */
-static bool answer_has_tokens(const struct tri_answer *answer)
+bool tri_tokens_are_whole(struct tri_bytes tokens)
 {
-    struct tri_text tokens[TRI_TOKENS_MAX];
-    struct tri_bytes encoded = {.at = answer->tokens, .bytes = answer->token_bytes};
+    struct tri_text texts[TRI_TOKENS_MAX];
     uint32_t count = 0;
 
-    if (answer->token_bytes > TRI_TOKENS_BYTES_MAX) {
+    if (tokens.bytes > TRI_TOKENS_BYTES_MAX) {
         return false;
     }
-    count = tri_tokens_get(encoded, tokens);
-    return count > 0 && (const uint8_t *)tokens[count - 1].at + tokens[count - 1].bytes ==
-                            encoded.at + encoded.bytes;
+    count = tri_tokens_get(tokens, texts);
+    return count > 0 && (const uint8_t *)texts[count - 1].at + texts[count - 1].bytes ==
+                            tokens.at + tokens.bytes;
+}
+
+static bool answer_has_tokens(const struct tri_answer *answer)
+{
+    return tri_tokens_are_whole(
+        (struct tri_bytes){.at = answer->tokens, .bytes = answer->token_bytes});
 }
 
 static bool answer_fits_phase(enum tri_send kind, const struct tri_answer *answer)
@@ -51,24 +55,38 @@ static_assert((int)TRI_ACK_PHASE_PREPARE_OK + (int)TRI_SEND_COMMIT ==
                       (int)TRI_ACK_PHASE_FINALIZE_OK,
               "the OK of a phase follows from its number");
 
-void tri_order_content(const struct tri_order *order, struct tri_content *content)
+static bool content_get(struct tri_bytes bytes, struct tri_content *content)
 {
     struct tri_wire_fault fault;
-    struct tri_cursor cursor;
+    struct tri_cursor cursor = {bytes.at, bytes.at, bytes.at + bytes.bytes, &fault};
     struct tri_inner inner;
-    bool is_read = false;
 
-    assert(order->ticket.kind <= TRI_SEND_FINALIZE);
-    assert(order->inner.at != NULL);
-    cursor = (struct tri_cursor){order->inner.at, order->inner.at,
-                                 order->inner.at + order->inner.bytes, &fault};
-    is_read =
-        tri_get_inner(&cursor, &inner, content->assets, &content->envelope, &content->signature);
-    assert(is_read); /* it was read whole when the message was submitted */
+    if (!tri_get_inner(&cursor, &inner, content->assets, &content->envelope, &content->signature) ||
+        cursor.at != cursor.end) {
+        return false;
+    }
     content->type = inner.type;
     content->subtype = inner.subtype;
     content->asset_count = inner.asset_count;
     content->payload = inner.payload;
+    return true;
+}
+
+bool tri_inner_is_whole(struct tri_bytes inner)
+{
+    struct tri_content content;
+
+    return content_get(inner, &content);
+}
+
+void tri_order_content(const struct tri_order *order, struct tri_content *content)
+{
+    bool is_read = false;
+
+    assert(order->ticket.kind <= TRI_SEND_FINALIZE);
+    assert(order->inner.at != NULL);
+    is_read = content_get(order->inner, content);
+    assert(is_read); /* it was read whole when the message was submitted, or taken back */
 }
 
 void tri_answer_token(struct tri_answer *answer, struct tri_text token)

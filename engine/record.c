@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/order.h"
+
 /* Everything but targets and canonical bytes. */
 #define FIXED_BYTES_MAX  256U
 #define TARGET_BYTES_MAX (4U + TRI_TOKENS_BYTES_MAX)
@@ -30,19 +32,21 @@ static_assert(TRI_STAGE_COUNT <= 8, "a set of stages is a byte");
 enum part {
     PART_CONTENT = 1,
     PART_STANDING = 2,
-    PART_RESULT = 4,
+    PART_TARGETS = 4,
+    PART_WINDOW = 8,
+    PART_RESULT = 16,
 };
 
 static const uint8_t parts_of[TRI_RECORD_COUNT] = {
-    [TRI_RECORD_ACCEPT] = PART_CONTENT | PART_STANDING,
+    [TRI_RECORD_ACCEPT] = PART_CONTENT | PART_STANDING | PART_TARGETS,
     [TRI_RECORD_ATTEMPT] = PART_STANDING,
-    [TRI_RECORD_DECISION] = PART_STANDING,
-    [TRI_RECORD_ROLLBACK] = PART_STANDING,
+    [TRI_RECORD_DECISION] = PART_STANDING | PART_TARGETS,
+    [TRI_RECORD_ROLLBACK] = PART_STANDING | PART_TARGETS,
     [TRI_RECORD_PRIMARY] = PART_STANDING,
-    [TRI_RECORD_OUTCOME] = PART_STANDING | PART_RESULT,
-    [TRI_RECORD_CLOSE] = PART_RESULT,
-    [TRI_RECORD_IMAGE] = PART_CONTENT | PART_STANDING,
-    [TRI_RECORD_REMEMBER] = PART_RESULT,
+    [TRI_RECORD_OUTCOME] = PART_STANDING | PART_WINDOW,
+    [TRI_RECORD_CLOSE] = PART_WINDOW,
+    [TRI_RECORD_IMAGE] = PART_CONTENT | PART_STANDING | PART_TARGETS,
+    [TRI_RECORD_REMEMBER] = PART_WINDOW | PART_RESULT,
     [TRI_RECORD_CHECKPOINT] = 0,
 };
 
@@ -68,12 +72,33 @@ static_assert(TRI_ROUND_STATE_COUNT == 16, "a new state needs its stage");
 
 /* ---- writing: the room for the longest record is there, so nothing is checked ---- */
 
-static uint8_t *put(uint8_t *at, uint64_t value, uint32_t bytes)
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are written as they lie");
+
+/* One store each, which compilers do not make of a loop over bytes. */
+static uint8_t *put_u8(uint8_t *at, uint32_t value)
 {
-    for (uint32_t i = 0; i < bytes; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
-    }
-    return at + bytes;
+    *at = (uint8_t)value;
+    return at + 1;
+}
+
+static uint8_t *put_u16(uint8_t *at, uint32_t value)
+{
+    uint16_t stored = (uint16_t)value;
+
+    memcpy(at, &stored, sizeof(stored));
+    return at + sizeof(stored);
+}
+
+static uint8_t *put_u32(uint8_t *at, uint32_t value)
+{
+    memcpy(at, &value, sizeof(value));
+    return at + sizeof(value);
+}
+
+static uint8_t *put_u64(uint8_t *at, uint64_t value)
+{
+    memcpy(at, &value, sizeof(value));
+    return at + sizeof(value);
 }
 
 static uint8_t *put_raw(uint8_t *at, const void *from, size_t bytes)
@@ -82,15 +107,52 @@ static uint8_t *put_raw(uint8_t *at, const void *from, size_t bytes)
     return at + bytes;
 }
 
+/* Tokens are so short that a call, or an instruction for runs of any length, costs more. */
+static uint8_t *put_tokens(uint8_t *at, const struct tri_target *target)
+{
+    const uint8_t *from = target->tokens;
+    uint32_t bytes = target->token_set_bytes;
+
+    if (bytes < 8) {
+        for (uint32_t i = 0; i < bytes; i++) {
+            at[i] = from[i];
+        }
+        return at + bytes;
+    }
+    for (uint32_t i = 0; i < bytes - 8; i += 8) {
+        memcpy(at + i, from + i, 8);
+    }
+    memcpy(at + bytes - 8, from + bytes - 8, 8); /* the last one overlaps */
+    return at + bytes;
+}
+
 static uint8_t *put_key(uint8_t *at, struct tri_key key)
 {
-    at = put(at, key.lo, 8);
-    return put(at, key.hi, 8);
+    at = put_u64(at, key.lo);
+    return put_u64(at, key.hi);
 }
 
 static uint32_t mask_bytes(uint32_t targets)
 {
     return (targets + 7U) / 8U;
+}
+
+static uint8_t *put_masks(uint8_t *at, const struct tri_round *round)
+{
+    const uint64_t masks[MASKS] = {round->refused, round->prepared, round->applied,
+                                   round->final,   round->maybe,    round->affected};
+    uint32_t width = mask_bytes(round->target_count);
+
+    if (width == 1) { /* nearly always */
+        for (uint32_t i = 0; i < MASKS; i++) {
+            at[i] = (uint8_t)masks[i];
+        }
+        return at + MASKS;
+    }
+    for (uint32_t i = 0; i < MASKS; i++) {
+        at = put_raw(at, &masks[i], width);
+    }
+    return at;
 }
 
 static uint8_t *put_content(uint8_t *at, const struct tri_round *round)
@@ -99,53 +161,52 @@ static uint8_t *put_content(uint8_t *at, const struct tri_round *round)
         round->state == TRI_ROUND_BF_COMMITTING || round->state == TRI_ROUND_BF_FINALIZING;
 
     at = put_raw(at, tri_round_hash(round)->at, sizeof(struct tri_hash));
-    at = put(at, round->expires_at_ms, 8);
-    at = put(at, round->ttl_ms, 4);
+    at = put_u64(at, round->expires_at_ms);
+    at = put_u32(at, round->ttl_ms);
     for (uint32_t phase = 0; phase < TRI_PHASE_COUNT; phase++) {
-        at = put(at, round->timeout_ms[phase], 4);
+        at = put_u32(at, round->timeout_ms[phase]);
     }
-    at = put(at, round->type, 1);
-    at = put(at, round->subtype, 1);
-    at = put(at, round->priority, 1);
-    at = put(at, round->atomicity, 1);
-    at = put(at, round->atomicity_declared, 1);
-    at = put(at, round->scope, 1);
-    at = put(at, round->scope_declared, 1);
-    at = put(at, finalize_requested ? 1 : 0, 1);
-    at = put(at, round->inner_at, 2);
-    at = put(at, round->id_at, 1);
-    at = put(at, round->id_bytes, 1);
-    at = put(at, round->canonical_bytes, 4);
+    at = put_u8(at, round->type);
+    at = put_u8(at, round->subtype);
+    at = put_u8(at, round->priority);
+    at = put_u8(at, round->atomicity);
+    at = put_u8(at, round->atomicity_declared);
+    at = put_u8(at, round->scope);
+    at = put_u8(at, round->scope_declared);
+    at = put_u8(at, finalize_requested ? 1 : 0);
+    at = put_u16(at, round->inner_at);
+    at = put_u8(at, round->id_at);
+    at = put_u8(at, round->id_bytes);
+    at = put_u32(at, round->canonical_bytes);
     return put_raw(at, tri_round_canonical(round), round->canonical_bytes);
 }
 
 static uint8_t *put_standing(uint8_t *at, const struct tri_round *round)
 {
-    const uint64_t masks[MASKS] = {round->refused, round->prepared, round->applied,
-                                   round->final,   round->maybe,    round->affected};
-    uint32_t width = mask_bytes(round->target_count);
     /* What a restart has ended is as undecided to the next one: it uses up no retry either. */
     enum tri_record_stage stage =
         round->is_orphan ? TRI_STAGE_UNDECIDED : (enum tri_record_stage)stages[round->state];
 
     assert(stage < TRI_STAGE_COUNT);
-    at = put(at, stage, 1);
-    at = put(at, round->attempt, 8);
-    at = put(at, round->retries, 2);
-    at = put(at, round->cause, 2);
-    at = put(at, round->ack_type, 1);
-    at = put(at, round->window_end_ms, 8);
-    at = put(at, round->target_count, 1);
-    for (uint32_t i = 0; i < MASKS; i++) {
-        at = put(at, masks[i], width);
-    }
+    at = put_u8(at, stage);
+    at = put_u64(at, round->attempt);
+    at = put_u16(at, round->retries);
+    at = put_u16(at, round->cause);
+    at = put_u8(at, round->ack_type);
+    at = put_u64(at, round->window_end_ms);
+    at = put_u8(at, round->target_count);
+    return put_masks(at, round);
+}
+
+static uint8_t *put_targets(uint8_t *at, const struct tri_round *round)
+{
     for (uint32_t i = 0; i < round->target_count; i++) {
         const struct tri_target *target = &round->targets[i];
 
-        at = put(at, target->chain, 2);
-        at = put(at, target->code, 1);
-        at = put(at, target->token_set_bytes, 1);
-        at = put_raw(at, target->tokens, target->token_set_bytes);
+        at = put_u16(at, target->chain);
+        at = put_u8(at, target->code);
+        at = put_u8(at, target->token_set_bytes);
+        at = put_tokens(at, target);
     }
     return at;
 }
@@ -153,16 +214,17 @@ static_assert(TRI_ERROR_VALUE_MAX <= UINT8_MAX, "a record keeps a code in one by
 
 /* R06: when it may be forgotten.  Rounded down, as entries round up to seconds: else each restart
  * would add one. */
-static uint8_t *put_forget(uint8_t *at, const struct tri_engine *engine, uint64_t expires_ns)
+static uint8_t *put_window(uint8_t *at, const struct tri_engine *engine, uint32_t expires_s)
 {
+    uint64_t expires_ns = expires_s * TRI_NS_PER_S;
     uint64_t rest_ns = expires_ns <= engine->now_ns ? 0 : expires_ns - engine->now_ns;
     uint64_t rest_ms = rest_ns / TRI_NS_PER_MS;
 
     if (rest_ms > UINT32_MAX) {
         rest_ms = UINT32_MAX;
     }
-    at = put(at, engine->wall_ms + rest_ms, 8);
-    return put(at, rest_ms, 4);
+    at = put_u64(at, engine->wall_ms + rest_ms);
+    return put_u32(at, (uint32_t)rest_ms);
 }
 
 static uint8_t *put_result(uint8_t *at, const struct tri_engine *engine,
@@ -173,90 +235,103 @@ static uint8_t *put_result(uint8_t *at, const struct tri_engine *engine,
                                  ? NULL
                                  : tri_targets_get(engine->target_sets, entry->target_set, &count);
 
-    at = put_forget(at, engine, entry->expires_s * TRI_NS_PER_S);
     at = put_raw(at, entry->hash.at, sizeof(entry->hash.at));
-    at = put(at, masks[0], 8);
-    at = put(at, masks[1], 8);
-    at = put(at, entry->epoch, 4);
-    at = put(at, entry->attempt_n, 2);
-    at = put(at, entry->code, 2);
-    at = put(at, entry->summary, 1);
-    at = put(at, entry->kind, 1);
-    at = put(at, count, 1);
+    at = put_u64(at, masks[0]);
+    at = put_u64(at, masks[1]);
+    at = put_u32(at, entry->epoch);
+    at = put_u16(at, entry->attempt_n);
+    at = put_u16(at, entry->code);
+    at = put_u8(at, entry->summary);
+    at = put_u8(at, entry->kind);
+    at = put_u8(at, count);
     for (uint32_t i = 0; i < count; i++) {
-        at = put(at, chains[i], 2);
+        at = put_u16(at, chains[i]);
     }
     return at;
 }
 
-/* What the record is about: an open round, or, where that is NULL, a closed entry. */
-static const struct tri_dedup_entry *record_subject(struct tri_engine *engine,
-                                                    const struct tri_effect *append,
-                                                    const struct tri_round **round)
+/* The open message that the record is about; NULL: it is closed, or there is none. */
+static const struct tri_round *record_round(struct tri_engine *engine,
+                                            const struct tri_effect *append)
 {
-    struct tri_dedup_found found = tri_dedup_find(engine->dedup, append->round.key);
-    uint8_t parts = parts_of[append->append.kind];
+    const struct tri_round *round;
 
-    assert(found.state != TRI_DEDUP_UNKNOWN);
-    *round = NULL;
-    if (found.state == TRI_DEDUP_OPEN) {
-        *round = tri_engine_round(engine, found.round);
-    } else {
-        assert((parts & (PART_CONTENT | PART_STANDING)) == 0);
+    assert(append->type == TRI_EFFECT_APPEND);
+    if (append->append.slot == TRI_NONE_INDEX) {
+        assert((parts_of[append->append.kind] & (PART_CONTENT | PART_STANDING)) == 0);
+        return NULL;
     }
-    return found.entry;
+    round = tri_engine_round(engine, append->append.slot);
+    assert(round->key.lo == append->round.key.lo);
+    assert(round->key.hi == append->round.key.hi);
+    return round;
 }
 
 uint32_t tri_engine_record_bytes_max(struct tri_engine *engine, const struct tri_effect *append)
 {
     uint8_t parts = parts_of[append->append.kind];
-    const struct tri_round *round;
+    const struct tri_round *round = record_round(engine, append);
+    uint32_t bytes = FIXED_BYTES_MAX;
 
-    assert(append->type == TRI_EFFECT_APPEND);
-    if (parts == 0) {
-        return FIXED_BYTES_MAX;
+    if ((parts & PART_RESULT) != 0) {
+        bytes += TRI_TARGETS_MAX * 2U;
     }
-    (void)record_subject(engine, append, &round);
-    if (round == NULL) {
-        return FIXED_BYTES_MAX + TRI_TARGETS_MAX * 2U;
+    if ((parts & PART_TARGETS) != 0) {
+        bytes += round->target_count * TARGET_BYTES_MAX;
     }
-    return FIXED_BYTES_MAX + round->target_count * TARGET_BYTES_MAX +
-           ((parts & PART_CONTENT) == 0 ? 0 : round->canonical_bytes);
+    if ((parts & PART_CONTENT) != 0) {
+        bytes += round->canonical_bytes;
+    }
+    return bytes;
+}
+
+/* REMEMBER: what a closed message has left, or what an open one leaves if it closes now. */
+static uint8_t *record_remember(uint8_t *at, struct tri_engine *engine,
+                                const struct tri_effect *append, const struct tri_round *round)
+{
+    struct tri_dedup_entry closing = {0};
+    const struct tri_dedup_entry *entry = &closing;
+    uint64_t masks[2];
+
+    if (round != NULL) {
+        closing.expires_s = tri_act_expires_s(engine, round);
+        tri_view_pack(round, &closing, masks);
+    } else {
+        struct tri_dedup_found found = tri_dedup_find(engine->dedup, append->round.key);
+
+        assert(found.state == TRI_DEDUP_CLOSED);
+        entry = found.entry;
+        tri_dedup_load(engine->dedup, entry, masks);
+    }
+    at = put_window(at, engine, entry->expires_s);
+    return put_result(at, engine, entry, masks);
 }
 
 uint32_t tri_engine_record(struct tri_engine *engine, const struct tri_effect *append, uint8_t *to)
 {
     uint8_t parts = parts_of[append->append.kind];
-    const struct tri_dedup_entry *entry;
-    const struct tri_round *round;
-    uint64_t masks[2];
+    const struct tri_round *round = record_round(engine, append);
     uint8_t *at = to;
 
-    assert(append->type == TRI_EFFECT_APPEND);
     if (parts == 0) {
-        return (uint32_t)(put(at, append->append.begin_lsn, 8) - to);
+        return (uint32_t)(put_u64(at, append->append.begin_lsn) - to);
     }
-    entry = record_subject(engine, append, &round);
     at = put_key(at, append->round.key);
     if ((parts & PART_CONTENT) != 0) {
-        assert(round != NULL);
         at = put_content(at, round);
     }
     if ((parts & PART_STANDING) != 0) {
-        assert(round != NULL);
         at = put_standing(at, round);
     }
-    if ((parts & PART_STANDING) != 0 && (parts & PART_RESULT) != 0) {
-        at = put_forget(at, engine, tri_act_expires_s(engine, round) * TRI_NS_PER_S);
-    } else if ((parts & PART_RESULT) != 0 && round != NULL) {
-        /* What the round leaves if it closes now. */
-        struct tri_dedup_entry closed = {.expires_s = tri_act_expires_s(engine, round)};
-
-        tri_view_pack(round, &closed, masks);
-        at = put_result(at, engine, &closed, masks);
-    } else if ((parts & PART_RESULT) != 0) {
-        tri_dedup_load(engine->dedup, entry, masks);
-        at = put_result(at, engine, entry, masks);
+    if ((parts & PART_TARGETS) != 0) {
+        at = put_targets(at, round);
+    }
+    if ((parts & PART_RESULT) != 0) {
+        at = record_remember(at, engine, append, round);
+    } else if ((parts & PART_WINDOW) != 0) {
+        at =
+            put_window(at, engine,
+                       round == NULL ? append->append.expires_s : tri_act_expires_s(engine, round));
     }
     return (uint32_t)(at - to);
 }
@@ -339,6 +414,10 @@ static void get_content(struct reader *reader, struct tri_record_content *conten
         return;
     }
     content->canonical = (struct tri_bytes){.at = reader->at, .bytes = canonical_bytes};
+    if (!tri_inner_is_whole((struct tri_bytes){.at = reader->at + content->inner_at,
+                                               .bytes = canonical_bytes - content->inner_at})) {
+        reader->fault = reader->fault == NULL ? "the message cannot be read" : reader->fault;
+    }
     reader->at += canonical_bytes;
 }
 
@@ -363,6 +442,10 @@ static void get_targets(struct reader *reader, struct tri_record_standing *stand
         target->token_set_bytes =
             (uint8_t)get_below(reader, 1, TRI_TOKENS_BYTES_MAX + 1U, "the tokens are too long");
         get_raw(reader, target->tokens, target->token_set_bytes);
+        if (target->token_set_bytes > 0 &&
+            !tri_tokens_are_whole((struct tri_bytes){target->tokens, target->token_set_bytes})) {
+            reader->fault = reader->fault == NULL ? "no tokens" : reader->fault;
+        }
         if (!tri_error_known(target->code) || !target_is_new(standing, i)) {
             reader->fault =
                 reader->fault == NULL ? "no error code, or a target twice" : reader->fault;
@@ -400,7 +483,6 @@ static void get_standing(struct reader *reader, struct tri_record_standing *stan
     standing->final = masks[3];
     standing->maybe = masks[4];
     standing->affected = masks[5];
-    get_targets(reader, standing);
 }
 
 /* What a stage says of the masks, as far as the engine relies on it. */
@@ -472,6 +554,8 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
     has = parts_of[kind];
     parts->has_content = (has & PART_CONTENT) != 0;
     parts->has_standing = (has & PART_STANDING) != 0;
+    parts->has_targets = (has & PART_TARGETS) != 0;
+    parts->has_window = (has & PART_WINDOW) != 0;
     parts->has_result = (has & PART_RESULT) != 0;
     parts->key.lo = get(&reader, 8);
     if (kind != TRI_RECORD_CHECKPOINT) {
@@ -486,12 +570,15 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
             reader.fault = standing_fault(kind, &parts->standing);
         }
     }
+    if (parts->has_targets && reader.fault == NULL) {
+        get_targets(&reader, &parts->standing);
+    }
+    if (parts->has_window && reader.fault == NULL) {
+        parts->window.forget_at_ms = get(&reader, 8);
+        parts->window.rest_ms = (uint32_t)get(&reader, 4);
+    }
     if (parts->has_result && reader.fault == NULL) {
-        parts->result.forget_at_ms = get(&reader, 8);
-        parts->result.rest_ms = (uint32_t)get(&reader, 4);
-        if (!parts->has_standing) {
-            get_result(&reader, &parts->result);
-        }
+        get_result(&reader, &parts->result);
     }
     if (reader.fault == NULL && reader.at != reader.end) {
         reader.fault = "the record is too long";

@@ -3,24 +3,40 @@
  * Record: what a journal keeps of a message, as bytes.
  *
  * A record never says what has changed; it says how things are, so replay is
- * assignment, and the last record of a message wins.  Three parts, of which a kind has some:
+ * assignment, and the last record of a message wins.  Parts, of which a kind has some:
  *
- *     kind          known   content  standing  result
- *     ACCEPT          x        x        x
- *     ATTEMPT         x                 x
- *     DECISION        x                 x
- *     ROLLBACK        x                 x
- *     PRIMARY         x                 x
- *     OUTCOME         x                 x         x
- *     CLOSE           x                           x
- *     IMAGE           x        x        x               an open message, of a checkpoint
- *     REMEMBER        x                           x     a closed message, of a checkpoint
- *     CHECKPOINT                                        the LSN at which the checkpoint began
+ *     kind        key  content  standing  targets  window  result
+ *     ACCEPT       x      x        x         x
+ *     ATTEMPT      x               x
+ *     DECISION     x               x         x
+ *     ROLLBACK     x               x         x
+ *     PRIMARY      x               x
+ *     OUTCOME      x               x                  x
+ *     CLOSE        x                                  x
+ *     IMAGE        x      x        x         x
+ *     REMEMBER     x                                  x       x
+ *     CHECKPOINT                                                  the LSN at which it began
  *
- * Little endian, no padding; docs/journal.md draws them.  Where a message stands is one of few
- * stages that do not depend on the states of the round table, so the table may change and old
- * journals stay readable.  Chains are indices into the table that the journal keeps beside the
- * records.  Times are wall time, because the monotonic clock does not survive.
+ * IMAGE, REMEMBER and CHECKPOINT make up a checkpoint; an IMAGE stands also for a decided attempt
+ * that is given up.
+ *
+ * Who reads a record without the content knows the message already, or skips it: its picture or its
+ * result follows in the checkpoint (checkpoint.c).  So a record leaves out what the ones before it
+ * must have told:
+ *
+ *     ATTEMPT   the targets have no code and no token, for nobody has been asked yet
+ *     PRIMARY   they have those of the decision of the same attempt, which is told by DECISION or
+ *               by an IMAGE behind it; COMMIT_OK from all has changed neither.  A record in which
+ *               another attempt comes before it is refused
+ *     OUTCOME   of a closed message none of it is kept
+ *     CLOSE     FINALIZE_OK from all, behind the primary record of the same attempt
+ *
+ * A ROLLBACK may follow a PREPARE that no record has told of, and brings its targets with it.
+ *
+ * Little endian, no padding.  Where a message stands is one of few stages that do not depend on the
+ * states of the round table, so the table may change and old journals stay readable.  Chains are
+ * indices into the table that the journal keeps beside the records.  Times are wall time, because
+ * the monotonic clock does not survive.
  *
  * Threads: as the engine.
  */
@@ -62,7 +78,7 @@ struct tri_record_content {
     struct tri_bytes canonical; /* borrowed from the record */
 };
 
-/* Where it stands.  `state_of` of each target: its code and its tokens. */
+/* Where it stands. */
 struct tri_record_standing {
     enum tri_record_stage stage;
     tri_attempt attempt;
@@ -77,14 +93,17 @@ struct tri_record_standing {
     uint64_t final;
     uint64_t maybe;
     uint64_t affected;
-    struct tri_target targets[TRI_TARGETS_MAX]; /* chains as the journal counts them */
+    struct tri_target targets[TRI_TARGETS_MAX]; /* if told; chains as the journal counts them */
 };
 
-/* What a closed message leaves. */
-struct tri_record_result {
-    uint64_t forget_at_ms; /* R06: wall time */
+/* How long a closed message is remembered (R06). */
+struct tri_record_window {
+    uint64_t forget_at_ms; /* wall time */
     uint32_t rest_ms;      /* what was left until then; more is never left after a restart (L07) */
-    /* REMEMBER only: the entry itself, without its key and places. */
+};
+
+/* What is remembered of it: the entry, without its key and places. */
+struct tri_record_result {
     struct tri_hash hash;
     uint64_t done_mask;
     uint64_t refused_mask;
@@ -101,9 +120,12 @@ struct tri_record_parts {
     struct tri_key key;
     bool has_content;
     bool has_standing;
+    bool has_targets;
+    bool has_window;
     bool has_result;
     struct tri_record_content content;
     struct tri_record_standing standing;
+    struct tri_record_window window;
     struct tri_record_result result;
 };
 

@@ -61,27 +61,45 @@ static uint32_t restore_now_s(const struct tri_replay *replay)
 
 /* R06, L07: what is left of the window, 0 = it is over. */
 static uint64_t restore_rest_ms(const struct tri_replay *replay,
-                                const struct tri_record_result *result)
+                                const struct tri_record_window *window)
 {
     uint64_t rest_ms =
-        result->forget_at_ms > replay->wall_ms ? result->forget_at_ms - replay->wall_ms : 0;
+        window->forget_at_ms > replay->wall_ms ? window->forget_at_ms - replay->wall_ms : 0;
 
-    return rest_ms < result->rest_ms ? rest_ms : result->rest_ms;
+    return rest_ms < window->rest_ms ? rest_ms : window->rest_ms;
 }
 
 static uint32_t restore_expires_s(const struct tri_replay *replay,
-                                  const struct tri_record_result *result)
+                                  const struct tri_record_window *window)
 {
-    uint64_t expires_ns = replay->now_ns + restore_rest_ms(replay, result) * TRI_NS_PER_MS;
+    uint64_t expires_ns = replay->now_ns + restore_rest_ms(replay, window) * TRI_NS_PER_MS;
 
     return (uint32_t)((expires_ns + TRI_NS_PER_S - 1) / TRI_NS_PER_S);
 }
 
+/* What a record says of the targets.  One that does not tell their codes and tokens begins an
+ * attempt, which has none yet, or follows the record that has told them (record.h). */
+static void restore_targets(const struct tri_replay *replay, struct tri_round *round,
+                            const struct tri_record_parts *parts)
+{
+    const struct tri_record_standing *standing = &parts->standing;
+    struct tri_target *targets = round->targets;
+
+    for (uint32_t i = 0; i < standing->target_count && parts->has_targets; i++) {
+        targets[i] = standing->targets[i];
+        targets[i].chain = restore_chain(replay, standing->targets[i].chain);
+    }
+    for (uint32_t i = 0; i < round->target_count && replay->kind == TRI_RECORD_ATTEMPT; i++) {
+        targets[i].code = TRI_ERROR_NONE;
+        targets[i].token_set_bytes = 0;
+    }
+}
+
 /* Where a round stands, as its record says.  A BEST_EFFORT message is decided by being accepted. */
 static void restore_standing(const struct tri_replay *replay, struct tri_round *round,
-                             const struct tri_record_standing *standing, bool finalize_requested)
+                             const struct tri_record_parts *parts, bool finalize_requested)
 {
-    struct tri_target *targets = round->targets;
+    const struct tri_record_standing *standing = &parts->standing;
 
     round->state = (uint8_t)restore_state(standing->stage, (enum tri_atomicity)round->atomicity,
                                           finalize_requested);
@@ -98,10 +116,7 @@ static void restore_standing(const struct tri_replay *replay, struct tri_round *
     round->final = standing->final;
     round->maybe = standing->maybe;
     round->affected = standing->affected;
-    for (uint32_t i = 0; i < standing->target_count; i++) {
-        targets[i] = standing->targets[i];
-        targets[i].chain = restore_chain(replay, standing->targets[i].chain);
-    }
+    restore_targets(replay, round, parts);
 }
 
 static uint16_t restore_target_set(struct tri_engine *engine, const struct tri_target *targets,
@@ -229,7 +244,7 @@ static enum tri_result restore_open(struct tri_engine *engine, const struct tri_
         return TRI_FULL;
     }
     restore_content(round, parts);
-    restore_standing(replay, round, standing, parts->content.finalize_requested);
+    restore_standing(replay, round, parts, parts->content.finalize_requested);
     round->target_set = restore_target_set(engine, round->targets, round->target_count);
     return TRI_OK;
 }
@@ -243,9 +258,12 @@ static struct tri_round *restore_find(struct tri_engine *engine, struct tri_key 
 }
 
 static bool restore_has_targets(const struct tri_replay *replay, const struct tri_round *round,
-                                const struct tri_record_standing *standing)
+                                const struct tri_record_parts *parts)
 {
-    for (uint32_t i = 0; i < standing->target_count && i < round->target_count; i++) {
+    const struct tri_record_standing *standing = &parts->standing;
+
+    for (uint32_t i = 0;
+         i < standing->target_count && i < round->target_count && parts->has_targets; i++) {
         if (round->targets[i].chain != restore_chain(replay, standing->targets[i].chain)) {
             return false;
         }
@@ -253,22 +271,29 @@ static bool restore_has_targets(const struct tri_replay *replay, const struct tr
     return round->target_count == standing->target_count;
 }
 
+/* Whether a primary record stands behind the decision of its attempt, which has told the tokens. */
+static bool restore_is_decided(const struct tri_round *round, tri_attempt attempt)
+{
+    return round->attempt == attempt &&
+           (round->state == TRI_ROUND_G_COMMITTING || round->state == TRI_ROUND_A_COMMITTING);
+}
+
 /* An open message's outcome: what is remembered of it, if its time is not over. */
 static enum tri_result restore_end(struct tri_engine *engine, const struct tri_replay *replay,
-                                   struct tri_round *round, const struct tri_record_result *result,
+                                   struct tri_round *round, const struct tri_record_window *window,
                                    const char **fault)
 {
     if (!tri_view_fits(round)) {
         *fault = "no message ends like this";
         return TRI_VIOLATION;
     }
-    if (restore_rest_ms(replay, result) == 0) {
+    if (restore_rest_ms(replay, window) == 0) {
         restore_drop_round(engine, round);
-        return TRI_STALE;
+        return TRI_STALE; /* R06: its window is over */
     }
     tri_view_store(engine, round,
                    tri_dedup_close(engine->dedup, round->key, tri_round_hold(round),
-                                   restore_now_s(replay), restore_expires_s(replay, result)));
+                                   restore_now_s(replay), restore_expires_s(replay, window)));
     restore_give_round(engine, round);
     return TRI_OK;
 }
@@ -282,8 +307,12 @@ static enum tri_result restore_step(struct tri_engine *engine, const struct tri_
     if (round == NULL) {
         return TRI_STALE;
     }
-    if (!restore_has_targets(replay, round, &parts->standing)) {
+    if (!restore_has_targets(replay, round, parts)) {
         *fault = "the record has other targets than its message";
+        return TRI_VIOLATION;
+    }
+    if (replay->kind == TRI_RECORD_PRIMARY && !restore_is_decided(round, parts->standing.attempt)) {
+        *fault = "a primary record without the decision of its attempt";
         return TRI_VIOLATION;
     }
     finalize_requested = round->state == TRI_ROUND_BF_COMMITTING;
@@ -292,8 +321,27 @@ static enum tri_result restore_step(struct tri_engine *engine, const struct tri_
         *fault = strategy_fault;
         return TRI_VIOLATION;
     }
-    restore_standing(replay, round, &parts->standing, finalize_requested);
-    return parts->has_result ? restore_end(engine, replay, round, &parts->result, fault) : TRI_OK;
+    restore_standing(replay, round, parts, finalize_requested);
+    return parts->has_window ? restore_end(engine, replay, round, &parts->window, fault) : TRI_OK;
+}
+
+/* CLOSE: every chain has answered FINALIZE behind the primary record. */
+static enum tri_result restore_close(struct tri_engine *engine, const struct tri_replay *replay,
+                                     const struct tri_record_parts *parts, const char **fault)
+{
+    struct tri_round *round = restore_find(engine, parts->key);
+
+    if (round == NULL) {
+        return TRI_STALE;
+    }
+    if (round->state != TRI_ROUND_G_FINALIZING && round->state != TRI_ROUND_A_FINALIZING) {
+        *fault = "a message is closed that has no primary record";
+        return TRI_VIOLATION;
+    }
+    round->ack_type = TRI_ACK_PROCESSED;
+    round->cause = TRI_ERROR_NONE;
+    round->applied = round->final = tri_round_all(round);
+    return restore_end(engine, replay, round, &parts->window, fault);
 }
 
 static void restore_entry(struct tri_engine *engine, const struct tri_replay *replay,
@@ -325,7 +373,7 @@ static struct tri_dedup_hold restore_result_hold(const struct tri_record_result 
     return (struct tri_dedup_hold){is_wide ? 2 : 1, 0};
 }
 
-/* A result that brings itself: CLOSE and REMEMBER. */
+/* REMEMBER: a result that brings itself. */
 static enum tri_result restore_closed(struct tri_engine *engine, const struct tri_replay *replay,
                                       const struct tri_record_parts *parts, const char **fault)
 {
@@ -341,7 +389,7 @@ static enum tri_result restore_closed(struct tri_engine *engine, const struct tr
     } else if (found.state == TRI_DEDUP_CLOSED) {
         tri_dedup_forget(engine->dedup, found.entry);
     }
-    if (restore_rest_ms(replay, result) == 0) {
+    if (restore_rest_ms(replay, &parts->window) == 0) {
         if (entry != NULL) {
             tri_dedup_forget(engine->dedup, entry);
         }
@@ -349,7 +397,7 @@ static enum tri_result restore_closed(struct tri_engine *engine, const struct tr
     }
     if (entry == NULL) {
         entry = tri_dedup_remember(engine->dedup, parts->key, hold, restore_now_s(replay),
-                                   restore_expires_s(replay, result));
+                                   restore_expires_s(replay, &parts->window));
     }
     if (entry == NULL) {
         *fault = "more messages are remembered than dedup_entries_max allows";
@@ -386,8 +434,11 @@ enum tri_result tri_engine_replay(struct tri_engine *engine, const struct tri_re
     if (parts->has_content) {
         return restore_open(engine, replay, parts, fault);
     }
-    return parts->has_standing ? restore_step(engine, replay, parts, fault)
-                               : restore_closed(engine, replay, parts, fault);
+    if (parts->has_standing) {
+        return restore_step(engine, replay, parts, fault);
+    }
+    return parts->has_result ? restore_closed(engine, replay, parts, fault)
+                             : restore_close(engine, replay, parts, fault);
 }
 
 /* ---- resume ---- */

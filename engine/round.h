@@ -72,6 +72,7 @@ enum tri_round_event {
     X(RECORD)             /* primary record, FINALIZE and notice behind it (A08) */               \
     X(LIGHT)              /* BEST_EFFORT's one FINALIZE (A01) */                                  \
     X(ABORT)              /* ABORT to every target, then ARM_RETRY (P14, A02) */                  \
+    X(GIVE_UP)            /* the same behind a decision, and a record that it is over (D02) */    \
     X(REATTEMPT)          /* attempt record, PREPARE of the next attempt behind it (R03) */       \
     X(RESEND)             /* the state's frames again to who has not answered OK (P09) */         \
     X(ROLLBACK)           /* rollback record, ROLLBACK and ABORT behind it (A06) */               \
@@ -159,7 +160,8 @@ struct tri_round {
     union {
         /* L07: of this attempt, counted from the first send of PREPARE; asked before COMMIT */
         uint64_t reservation_end_ns;
-        uint64_t window_end_ns; /* A07, monotonic: of the rollback, once released */
+        uint64_t window_end_ns;     /* A07, monotonic: of the rollback, once released */
+        tri_attempt attempt_before; /* of a redelivery, until it is released: what views show */
     };
 
     uint64_t expires_at_ms; /* P13 */
@@ -179,7 +181,8 @@ struct tri_round {
     uint8_t waiter_count;
     uint8_t type : 4;
     uint8_t subtype : 2;
-    bool is_orphan : 1; /* a restart ended the last attempt: the next one uses up no retry */
+    bool is_orphan : 1;  /* a restart ended the last attempt: the next one uses up no retry */
+    bool was_orphan : 1; /* with attempt_before */
     uint8_t priority : 2;
     uint8_t atomicity : 2;
     uint8_t atomicity_declared : 2;

@@ -92,6 +92,26 @@ void tri_view_round(const struct tri_engine *engine, const struct tri_round *rou
     view->undone_mask = tri_round_undone(round);
 }
 
+void tri_view_durable(const struct tri_engine *engine, const struct tri_round *round,
+                      struct tri_round_view *view)
+{
+    bool is_redelivery =
+        round->state_shown == TRI_ROUND_G_BACKOFF || round->state_shown == TRI_ROUND_A_BACKOFF;
+
+    tri_view_round(engine, round, view);
+    if (round->release_lsn <= engine->durable_lsn) {
+        return;
+    }
+    view->cause = TRI_ERROR_NONE;
+    if (round->state == TRI_ROUND_A_ROLLING_BACK) {
+        view->rollback_deadline_ms = 0;
+    }
+    if (is_redelivery) { /* nothing else leads out of there by a record */
+        view->attempt = round->attempt_before;
+        view->retries = round->retries - (round->was_orphan ? 0U : 1U);
+    }
+}
+
 /* Every target in the one mask that says most about it. */
 static void view_fates(const struct tri_round *round, uint64_t fates[FATE_COUNT])
 {

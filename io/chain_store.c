@@ -235,6 +235,12 @@ uint64_t tri_store_deadline_ns(const struct tri_store *store)
     return store->journal == NULL ? TRI_NEVER : tri_journal_deadline_ns(store->journal);
 }
 
+uint64_t tri_store_old_failed(const struct tri_store *store, const char **why)
+{
+    *why = store->journal == NULL ? "" : tri_journal_old_trouble(store->journal);
+    return store->journal == NULL ? 0 : tri_journal_counts(store->journal).retires_failed;
+}
+
 int tri_store_descriptor(const struct tri_store *store)
 {
     return store->journal == NULL ? -1 : tri_journal_descriptor(store->journal);

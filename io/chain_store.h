@@ -81,6 +81,10 @@ int tri_store_turn(struct tri_store *store, uint64_t now_ns, char why[TRI_STORE_
 uint64_t tri_store_durable_lsn(const struct tri_store *store);
 /* When a turn is due although nothing has happened; TRI_NEVER = never. */
 uint64_t tri_store_deadline_ns(const struct tri_store *store);
+
+/* How often the records of earlier lives could not be removed, and in *why the last reason; "" =
+ * they are gone by now. */
+uint64_t tri_store_old_failed(const struct tri_store *store, const char **why);
 /* What becomes readable when a turn is due; -1 = nothing. */
 int tri_store_descriptor(const struct tri_store *store);
 

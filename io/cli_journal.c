@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The verbs that read a journal's directory (docs/journal.md) and change nothing:
- * journal check, journal show.
+ * journal check, journal show.  Each runs once and leaves descriptors to the end of the program.
  */
 #include <assert.h>
 #include <errno.h>
@@ -14,6 +14,9 @@
 
 #include "io/cli.h"
 #include "io/journal.h"
+
+#define LOOK_NAME_BYTES 4096U
+#define LOOK_PLACES     3U
 
 enum {
     KEY_PAYLOAD = 256,
@@ -82,24 +85,46 @@ static int look_trouble(const struct journal_look *look, const char *trouble)
     return TRI_CLI_REFUSED;
 }
 
-/* Whether a process owns the directory: io/state.h's lock lies in it or beside it. */
-static bool look_is_in_use(const char *path)
+/* Where io/state.h's lock may lie: in the directory, or beside it, under its own name too if that
+ * is a link to elsewhere; "" = no such place. */
+static void look_lock_name(const char *path, uint32_t place, char name[LOOK_NAME_BYTES])
 {
-    static const char *const places[] = {"lock", "../lock"};
-    bool is_in_use = false;
+    size_t bytes = strlen(path);
 
-    for (uint32_t i = 0; i < 2 && !is_in_use; i++) {
-        char name[4096];
+    if (place < 2) {
+        (void)snprintf(name, LOOK_NAME_BYTES, "%s/%s", path, place == 0 ? "lock" : "../lock");
+        return;
+    }
+    while (bytes > 1 && path[bytes - 1] == '/') {
+        bytes--;
+    }
+    name[0] = '\0';
+    if (bytes == 0 || path[bytes - 1] == '.') {
+        return; /* it may be "." or ".." */
+    }
+    while (bytes > 0 && path[bytes - 1] != '/') {
+        bytes--;
+    }
+    if (bytes < LOOK_NAME_BYTES - sizeof("lock")) {
+        (void)snprintf(name, LOOK_NAME_BYTES, "%.*slock", (int)bytes, path);
+    }
+}
+
+/* Holds the directory until the program ends, so that nobody begins to write while it is read;
+ * false if a process owns it. */
+static bool look_hold(const char *path)
+{
+    for (uint32_t place = 0; place < LOOK_PLACES; place++) {
+        char name[LOOK_NAME_BYTES];
         int file = -1;
 
-        (void)snprintf(name, sizeof(name), "%s/%s", path, places[i]);
+        look_lock_name(path, place, name);
         file = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (file >= 0) {
-            is_in_use = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-            (void)close(file);
+        if (file >= 0 && flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            return false;
         }
     }
-    return is_in_use;
+    return true;
 }
 
 /* Opens the directory, or returns the exit code. */
@@ -108,7 +133,7 @@ static int look_open(const struct journal_look *look, struct tri_journal_dir **d
     static const struct tri_journal_dir_options options = {.is_read_only = true};
     char trouble[TRI_JOURNAL_TROUBLE_BYTES];
 
-    if (look_is_in_use(look->path)) {
+    if (!look_hold(look->path)) {
         (void)snprintf(trouble, sizeof(trouble),
                        "%s: a running process writes it, and what is half written looks damaged; "
                        "stop it first",

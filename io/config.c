@@ -191,6 +191,17 @@ bool config_refuse(struct config_reading *reading, const char *key, const char *
     return false;
 }
 
+bool config_refuse_number(struct config_reading *reading, const char *key,
+                          const struct config_number *number)
+{
+    const char *text = tri_config_lines_value(reading->lines, key);
+    bool is_octal = text != NULL && text[0] == '0' && text[1] >= '0' && text[1] <= '9';
+
+    return config_refuse(reading, key, "must be a whole number%s, %llu..%llu",
+                         is_octal ? " without a leading zero" : "",
+                         (unsigned long long)number->lowest, (unsigned long long)number->highest);
+}
+
 /* Goes past `word`, if the text at *at begins with it. */
 static bool config_said_word(const char **at, const char *word)
 {
@@ -309,9 +320,7 @@ static bool config_refuse_said(struct config_reading *reading, const char *said)
         return false;
     }
     if (number != NULL) {
-        return config_refuse(reading, path, "must be a whole number, %llu..%llu",
-                             (unsigned long long)number->lowest,
-                             (unsigned long long)number->highest);
+        return config_refuse_number(reading, path, number);
     }
     if (strncmp(said, "Load: ", 6) == 0) {
         said += 6;

@@ -29,11 +29,9 @@ static bool check_number(struct config_reading *reading, const char *key, uint64
 
     if (text == NULL) {
         *value = number->standard;
-    } else if (strspn(text, "0123456789") != strlen(text)) {
-        /* libcyaml takes "5000ms", "1.5" and "-1". */
-        return config_refuse(reading, key, "must be a whole number, %llu..%llu",
-                             (unsigned long long)number->lowest,
-                             (unsigned long long)number->highest);
+    } else if (strspn(text, "0123456789") != strlen(text) || (text[0] == '0' && text[1] != '\0')) {
+        /* libcyaml takes "5000ms", "1.5" and "-1", and "0100" for 64. */
+        return config_refuse_number(reading, key, number);
     }
     if (*value < number->lowest || *value > number->highest) {
         return config_refuse(

@@ -35,6 +35,10 @@ struct config_reading {
 bool config_refuse(struct config_reading *reading, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Refuses a number that is not written as one, with what is allowed.  Always false. */
+bool config_refuse_number(struct config_reading *reading, const char *key,
+                          const struct config_number *number);
+
 /* Fills in defaults, checks every rule and derives config's other fields from config->file. */
 bool config_check(struct tri_config *config, struct config_reading *reading);
 

@@ -317,14 +317,19 @@ static int node_build(struct tri_node *node, const struct tri_shard_set_options 
                : node_trouble(trouble, "no eventfd for a handle: raise `ulimit -n`", failed);
 }
 
-/* Signals are the program's: its handlers run on its own threads. */
+/* Signals are the program's: its handlers run on its own threads.  Only what a thread does to
+ * itself stays open, so that a program that reports its faults reports these too. */
 static int node_begin(struct tri_node *node, char trouble[TRI_TROUBLE_BYTES])
 {
+    static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
     sigset_t all;
     sigset_t before;
     int failed = 0;
 
     (void)sigfillset(&all);
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        (void)sigdelset(&all, own[i]);
+    }
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     while (failed == 0 && node->begun < node->shards) {
         struct tri_runner *runner = &node->runners[node->begun];

@@ -37,6 +37,11 @@ struct tri_address {
 void tri_flags_parse(const struct argp *argp, int argc, char **argv, void *input);
 void tri_flags_begin(struct argp_state *state);
 
+/* tri_flags_files opens /dev/null as every one of stdin, stdout and stderr that is closed, or ends
+ * the program: the next file or socket would take its number, and what is meant for stderr would go
+ * there.  Call it first. */
+void tri_flags_files(void);
+
 /* tri_flags_fail prints "name: text" as one line on stderr and exits with TRI_FLAGS_EXIT. */
 noreturn void tri_flags_fail(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -173,6 +173,11 @@ const char *tri_journal_trouble(const struct tri_journal *journal)
     return journal->trouble;
 }
 
+const char *tri_journal_old_trouble(const struct tri_journal *journal)
+{
+    return journal->retire.trouble;
+}
+
 int tri_journal_descriptor(const struct tri_journal *journal)
 {
     assert(journal->event >= 0);
@@ -364,11 +369,14 @@ uint32_t tri_journal_wait(struct tri_journal *journal, uint64_t timeout_ns)
 uint64_t tri_journal_deadline_ns(const struct tri_journal *journal)
 {
     const struct journal_prepare *prepare = &journal->prepare;
-    uint64_t due_ns = prepare->retry_ns;
+    const struct journal_retire *retire = &journal->retire;
+    uint64_t due_ns =
+        retire->step == RETIRE_WAIT && !journal->is_ending ? retire->retry_ns : TRI_NEVER;
 
     if (prepare->step != PREPARE_WAIT) {
-        return TRI_NEVER;
+        return due_ns;
     }
+    due_ns = prepare->retry_ns < due_ns ? prepare->retry_ns : due_ns;
     if (prepare->starved_ns != TRI_NEVER && prepare->starved_ns + journal->space_wait_ns < due_ns) {
         due_ns = prepare->starved_ns + journal->space_wait_ns;
     }

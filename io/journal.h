@@ -200,7 +200,8 @@ void tri_journal_complete(struct tri_journal *journal, uint64_t user_data, int32
  */
 uint32_t tri_journal_turn(struct tri_journal *journal, uint64_t now_ns);
 
-/* When a turn is due although nothing completes (a full disk is tried again); TRI_NEVER = never. */
+/* When a turn is due although nothing completes (what a full disk refused is tried again);
+ * TRI_NEVER = never. */
 uint64_t tri_journal_deadline_ns(const struct tri_journal *journal);
 
 /* For a ring of its own.  The descriptor becomes readable when a turn has something to take; the
@@ -217,12 +218,16 @@ bool tri_journal_is_ended(const struct tri_journal *journal);
 /* One line about why the log has failed, or why it waits for space; "" = all is well. */
 const char *tri_journal_trouble(const struct tri_journal *journal);
 
+/* One line about why the old sets stay although they are not needed any more; "" = they do not. */
+const char *tri_journal_old_trouble(const struct tri_journal *journal);
+
 struct tri_journal_counts {
     struct tri_log_counts log;
     uint64_t segments_made;     /* new files, written full of zeros */
     uint64_t segments_recycled; /* dropped ones under a new name */
     uint64_t segments_removed;
     uint64_t prepares_failed; /* attempts to make a segment */
+    uint64_t retires_failed;  /* attempts to remove the old sets */
     uint64_t disk_bytes;      /* of this stream's files */
     bool is_starved;          /* records wait for a segment */
     bool has_failed;

@@ -57,11 +57,49 @@ int tri_journal_file_make(int directory, const char *name, uint64_t bytes, bool 
     return file;
 }
 
+static bool begin_is_kept(const struct journal_old *old)
+{
+    return old->seen.lsn > 0;
+}
+
+/* The stream of the manifest that a segment belongs to; NULL = none. */
+static const struct journal_old *begin_old(const struct tri_journal_dir *dir,
+                                           const struct journal_file *file)
+{
+    for (uint32_t i = 0; i < dir->old_count; i++) {
+        if (dir->old[i].named.epoch == file->epoch && dir->old[i].named.stream == file->stream) {
+            return &dir->old[i];
+        }
+    }
+    return NULL;
+}
+
+/* Removes the segments of no set: a start that failed left them, or one that removed old sets and
+ * was ended.  Before new ones are made, or a full disk would fill up with every attempt. */
+static void begin_sweep(struct tri_journal_dir *dir)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < dir->file_count; i++) {
+        const struct journal_file *file = &dir->files[i];
+        char name[JOURNAL_NAME_BYTES];
+
+        if (begin_old(dir, file) != NULL) {
+            dir->files[kept++] = *file;
+        } else {
+            tri_journal_name(name, file->epoch, file->stream, file->number);
+            (void)unlinkat(dir->place.directory, name, 0);
+        }
+    }
+    dir->file_count = kept;
+}
+
 /* Makes the first segment of every new stream; the first one finds out whether O_DIRECT works. */
 static int begin_files(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
     uint64_t bytes = dir->options.segment_bytes_first;
     char name[JOURNAL_NAME_BYTES];
+    int failed = 0;
 
     dir->is_direct = !dir->options.is_buffered;
     for (uint32_t i = 0; i < dir->streams; i++) {
@@ -84,7 +122,39 @@ static int begin_files(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_TRO
         return tri_journal_say(trouble, dir->path, ".", -errno, "cannot be flushed: %s",
                                strerror(errno));
     }
-    return 0;
+    failed = tri_state_settle(&dir->place);
+    return failed == 0 ? 0
+                       : tri_journal_say(trouble, dir->path, "..", failed, "cannot be flushed: %s",
+                                         strerror(-failed));
+}
+
+/* What the recovery has read of a stream without a cut may have come from the page cache alone, or
+ * from the disk's own: the writer was killed before its write had ended.  The manifest is about to
+ * say that the stream ends behind it, so it must not go away any more. */
+static int begin_sync_old(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_TROUBLE_BYTES])
+{
+    int failed = 0;
+
+    for (uint32_t i = 0; failed == 0 && i < dir->file_count; i++) {
+        const struct journal_file *file = &dir->files[i];
+        const struct journal_old *old = begin_old(dir, file);
+        char name[JOURNAL_NAME_BYTES];
+        int descriptor = -1;
+
+        if (old == NULL || old->named.has_cut || !begin_is_kept(old)) {
+            continue;
+        }
+        tri_journal_name(name, file->epoch, file->stream, file->number);
+        descriptor = openat(dir->place.directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (descriptor < 0 || fsync(descriptor) != 0) {
+            failed = tri_journal_say(trouble, dir->path, name, -errno,
+                                     "cannot be flushed: %s; look at the disk", strerror(errno));
+        }
+        if (descriptor >= 0) {
+            (void)close(descriptor);
+        }
+    }
+    return failed;
 }
 
 /* Gives the space back; no manifest names these files yet. */
@@ -118,15 +188,37 @@ static int begin_name(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_TROU
     return 0;
 }
 
-static bool begin_is_kept(const struct journal_old *old)
+/* How many streams the next manifest names; more than there may be are refused with advice. */
+static int begin_count(const struct tri_journal_dir *dir, uint32_t *count,
+                       char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
-    return old->seen.lsn > 0;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < dir->old_count; i++) {
+        kept += begin_is_kept(&dir->old[i]) ? 1 : 0;
+    }
+    *count = kept + dir->streams;
+    if (*count <= TRI_MANIFEST_STREAMS_MAX) {
+        return 0;
+    }
+    if (kept < TRI_MANIFEST_STREAMS_MAX) {
+        return tri_journal_say(trouble, dir->path, TRI_MANIFEST_NAME, -EFBIG,
+                               "it would name %u streams, more than %u: so many starts ended "
+                               "before a whole checkpoint; find out why, start with %u shards at "
+                               "most and let it run until the old sets are gone",
+                               *count, TRI_MANIFEST_STREAMS_MAX, TRI_MANIFEST_STREAMS_MAX - kept);
+    }
+    return tri_journal_say(trouble, dir->path, TRI_MANIFEST_NAME, -EFBIG,
+                           "it names %u streams, and there is room for no other: so many starts "
+                           "ended before a whole checkpoint; move the files of the journal away to "
+                           "begin anew without what they hold",
+                           kept);
 }
 
 /* Writes the manifest: old streams with records and their cuts, and the new set. */
-static int begin_manifest(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_TROUBLE_BYTES])
+static int begin_manifest(struct tri_journal_dir *dir, uint32_t count,
+                          char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
-    uint32_t count = dir->old_count + dir->streams;
     size_t room = TRI_MANIFEST_BYTES((size_t)count);
     struct tri_manifest manifest = {.epoch = dir->epoch, .has_secret = dir->has_secret};
     char *text = malloc(room);
@@ -135,8 +227,6 @@ static int begin_manifest(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_
     manifest.streams = calloc(count, sizeof(*manifest.streams));
     if (text == NULL || manifest.streams == NULL) {
         failed = -ENOMEM;
-    } else if (count > TRI_MANIFEST_STREAMS_MAX) {
-        failed = -EFBIG; /* so many starts without one whole checkpoint */
     } else {
         memcpy(manifest.kind, dir->kind, sizeof(manifest.kind));
         memcpy(manifest.fingerprint, dir->fingerprint, sizeof(manifest.fingerprint));
@@ -160,12 +250,14 @@ static int begin_manifest(struct tri_journal_dir *dir, char trouble[TRI_JOURNAL_
     }
     free(manifest.streams);
     free(text);
-    return failed == 0 ? 0
-                       : tri_journal_say(trouble, dir->path, TRI_MANIFEST_NAME, failed,
-                                         "cannot be written: %s", strerror(-failed));
+    return failed == 0
+               ? 0
+               : tri_journal_say(trouble, dir->path, TRI_MANIFEST_NAME, failed,
+                                 "cannot be written: %s%s", strerror(-failed),
+                                 failed == -ENOSPC ? "; make space on the journal's disk" : "");
 }
 
-/* Removes segments of no set; those of old sets stay listed. */
+/* Removes the segments of streams that the new manifest has left out; the others stay listed. */
 static void begin_clean(struct tri_journal_dir *dir)
 {
     uint32_t kept = 0;
@@ -173,15 +265,10 @@ static void begin_clean(struct tri_journal_dir *dir)
     for (uint32_t i = 0; i < dir->file_count; i++) {
         const struct journal_file *file = &dir->files[i];
         char name[JOURNAL_NAME_BYTES];
-        bool is_kept = false;
 
-        for (uint32_t k = 0; k < dir->old_count && !is_kept; k++) {
-            is_kept = begin_is_kept(&dir->old[k]) && dir->old[k].named.epoch == file->epoch &&
-                      dir->old[k].named.stream == file->stream;
-        }
-        if (is_kept) {
+        if (begin_is_kept(begin_old(dir, file))) {
             dir->files[kept++] = *file;
-        } else if (file->epoch != dir->epoch) {
+        } else {
             tri_journal_name(name, file->epoch, file->stream, file->number);
             (void)unlinkat(dir->place.directory, name, 0);
         }
@@ -200,6 +287,7 @@ int tri_journal_dir_begin(struct tri_journal_dir *dir, uint32_t epoch, uint32_t 
         .segment_bytes_first = dir->options.segment_bytes_first,
         .block_bytes_max = dir->options.block_bytes_max,
     };
+    uint32_t count = 0;
     int failed = 0;
 
     assert(dir->epoch == 0);
@@ -226,13 +314,19 @@ int tri_journal_dir_begin(struct tri_journal_dir *dir, uint32_t epoch, uint32_t 
     dir->options.segment_bytes_first = tri_log_segment_bytes(&sizes, 1);
     dir->epoch = epoch;
     dir->streams = streams;
-    failed = begin_name(dir, trouble);
-    failed = failed != 0 ? failed : begin_files(dir, trouble);
+    failed = begin_count(dir, &count, trouble);
+    failed = failed != 0 ? failed : begin_name(dir, trouble);
+    failed = failed != 0 ? failed : begin_sync_old(dir, trouble);
+    if (failed != 0) {
+        return failed;
+    }
+    begin_sweep(dir);
+    failed = begin_files(dir, trouble);
     if (failed != 0) {
         begin_undo(dir);
         return failed;
     }
-    failed = begin_manifest(dir, trouble);
+    failed = begin_manifest(dir, count, trouble);
     if (failed == 0) {
         begin_clean(dir);
     }

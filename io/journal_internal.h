@@ -3,7 +3,7 @@
  * Journal, inside: what journal_dir.c (manifest and list of files),
  * journal_read.c (old streams), journal_begin.c (a new set) and journal.c with
  * journal_prepare.c and journal_retire.c (a stream that is written) share.
- * No other file includes this.
+ * No other file of io/ includes this.
  */
 #ifndef TRI_IO_JOURNAL_INTERNAL_H
 #define TRI_IO_JOURNAL_INTERNAL_H

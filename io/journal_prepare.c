@@ -22,9 +22,7 @@
 
 static void prepare_go(struct tri_journal *journal, enum journal_prepare_step step);
 
-/* Whether the manifest still names this set: 0, or why not.  *failed: 0, or -errno if nobody can
- * tell now, because files are short for a while, or the disk is ill. */
-static enum tri_log_result prepare_look(struct tri_journal *journal, int *failed)
+enum tri_log_result tri_journal_look(struct tri_journal *journal, int *failed)
 {
     struct tri_journal_dir *dir = journal->dir;
     char text[PREPARE_LOOK_BYTES] = "";
@@ -95,7 +93,7 @@ static void prepare_try(struct tri_journal *journal)
     struct journal_prepare *prepare = &journal->prepare;
     const struct tri_journal_dir *dir = journal->dir;
     int failed = 0;
-    enum tri_log_result result = prepare_look(journal, &failed);
+    enum tri_log_result result = tri_journal_look(journal, &failed);
 
     if (failed != 0) {
         prepare_fail(journal, failed);

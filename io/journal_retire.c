@@ -6,7 +6,7 @@
  * to hold one does it, in its own ring.
  *
  * If a step fails the old sets stay, which costs space and time of the next
- * start and nothing else: the next start tries again.
+ * start and nothing else: it is tried again every minute, and by the next start.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,15 +16,28 @@
 
 #include "io/journal_writer.h"
 
-#define RETIRE_NEW TRI_MANIFEST_NAME ".new"
+#define RETIRE_NEW      TRI_MANIFEST_NAME ".new"
+#define RETIRE_RETRY_NS (60U * TRI_NS_PER_S)
 
-static void retire_stop(struct tri_journal *journal)
+static void retire_stop(struct tri_journal *journal, enum journal_retire_step step)
 {
     if (journal->retire.file >= 0) {
         (void)close(journal->retire.file);
         journal->retire.file = -1;
     }
-    journal->retire.step = RETIRE_DONE;
+    journal->retire.step = step;
+}
+
+static void retire_fail(struct tri_journal *journal, int failed)
+{
+    struct journal_retire *retire = &journal->retire;
+
+    (void)tri_journal_say(retire->trouble, journal->dir->path,
+                          retire->is_named ? retire->name : TRI_MANIFEST_NAME, failed,
+                          "the old sets stay: %s", strerror(-failed));
+    journal->counts.retires_failed++;
+    retire->retry_ns = journal->now_ns + RETIRE_RETRY_NS;
+    retire_stop(journal, RETIRE_WAIT);
 }
 
 static void retire_go(struct tri_journal *journal, enum journal_retire_step step)
@@ -53,6 +66,7 @@ static void retire_go(struct tri_journal *journal, enum journal_retire_step step
         io_uring_prep_fsync(request, directory, 0);
         break;
     case RETIRE_REMOVE:
+    case RETIRE_WAIT:
     case RETIRE_IDLE:
     case RETIRE_DONE:
     default:
@@ -76,7 +90,8 @@ static void retire_remove(struct tri_journal *journal)
     }
     /* pairs with the acquire in tri_journal_dir_has_old */
     atomic_store_explicit(&journal->dir->has_old, 0, memory_order_release);
-    retire_stop(journal);
+    retire->trouble[0] = '\0';
+    retire_stop(journal, RETIRE_DONE);
 }
 
 void tri_journal_retire_complete(struct tri_journal *journal, int32_t result)
@@ -95,16 +110,11 @@ void tri_journal_retire_complete(struct tri_journal *journal, int32_t result)
         result = -ENOSPC;
     }
     if (result < 0) {
-        if (!journal->has_failed_write) {
-            (void)tri_journal_say(journal->trouble, journal->dir->path, TRI_MANIFEST_NAME, result,
-                                  "the old sets stay until the next start: %s",
-                                  strerror(-result));
-        }
-        retire_stop(journal);
+        retire_fail(journal, result);
         return;
     }
     if (journal_is_stopping(journal)) {
-        retire_stop(journal);
+        retire_stop(journal, RETIRE_DONE);
         return;
     }
     switch (retire->step) {
@@ -116,11 +126,32 @@ void tri_journal_retire_complete(struct tri_journal *journal, int32_t result)
         break;
     case RETIRE_SYNC_DIR:
     case RETIRE_REMOVE:
+    case RETIRE_WAIT:
     case RETIRE_IDLE:
     case RETIRE_DONE:
     default:
+        retire->is_named = true;
         retire_remove(journal);
         break;
+    }
+}
+
+/* Begins an attempt, or goes on with what is left of it.  Another process may have taken the
+ * directory over: its manifest is not to be replaced. */
+static void retire_try(struct tri_journal *journal)
+{
+    struct journal_retire *retire = &journal->retire;
+    int failed = 0;
+    enum tri_log_result result = tri_journal_look(journal, &failed);
+
+    if (failed != 0) {
+        retire_fail(journal, failed);
+    } else if (result != TRI_LOG_DONE) {
+        retire_stop(journal, RETIRE_DONE);
+    } else if (retire->is_named) {
+        retire_remove(journal);
+    } else {
+        retire_go(journal, RETIRE_OPEN);
     }
 }
 
@@ -135,6 +166,9 @@ void tri_journal_retire_turn(struct tri_journal *journal)
         .streams = dir->named,
     };
 
+    if (retire->step == RETIRE_WAIT && journal->now_ns >= retire->retry_ns && !journal->is_ending) {
+        retire_try(journal);
+    }
     if (retire->is_counted || !tri_journal_dir_has_old(dir) ||
         !tri_log_is_checkpointed(journal->log)) {
         return;
@@ -147,5 +181,5 @@ void tri_journal_retire_turn(struct tri_journal *journal)
     memcpy(manifest.kind, dir->kind, sizeof(manifest.kind));
     memcpy(manifest.fingerprint, dir->fingerprint, sizeof(manifest.fingerprint));
     retire->bytes = (uint32_t)tri_manifest_put(&manifest, retire->text, sizeof(retire->text));
-    retire_go(journal, RETIRE_OPEN);
+    retire_try(journal);
 }

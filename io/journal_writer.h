@@ -65,16 +65,20 @@ enum journal_retire_step {
     RETIRE_RENAME,
     RETIRE_SYNC_DIR,
     RETIRE_REMOVE, /* the old files, one after the other */
+    RETIRE_WAIT,   /* a step has failed: until retry_ns */
     RETIRE_DONE,
 };
 
 struct journal_retire {
     enum journal_retire_step step;
     bool is_counted; /* this stream is among dir->checkpointed */
+    bool is_named;   /* the manifest names the new set alone: only files are left to be removed */
     int file;
     uint32_t removed; /* of dir->files */
+    uint64_t retry_ns;
     uint32_t bytes;
     char name[JOURNAL_NAME_BYTES];
+    char trouble[TRI_JOURNAL_TROUBLE_BYTES];
     char text[TRI_MANIFEST_BYTES(TRI_SHARDS_MAX)];
 };
 
@@ -131,6 +135,10 @@ void tri_journal_prepare_start(struct tri_journal *journal, uint32_t segment, ui
 void tri_journal_prepare_complete(struct tri_journal *journal, int32_t result);
 /* Lets time pass: tries again, or gives up when records have waited for too long. */
 void tri_journal_prepare_turn(struct tri_journal *journal);
+/* tri_journal_look asks the manifest whether it still names this set as the newest: 0, or why not,
+ * which is then in `trouble`.  *failed: 0, or -errno if nobody can tell now, because files are
+ * short for a while, or the disk is ill. */
+enum tri_log_result tri_journal_look(struct tri_journal *journal, int *failed);
 /* Takes a prepared file over. */
 void tri_journal_segment_add(struct tri_journal *journal, uint32_t number, int file);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/clock.h"
@@ -288,6 +289,30 @@ static bool server_turn(struct tri_server *server)
     return goes_on;
 }
 
+void tri_server_give_up(struct tri_house *house, uint32_t count)
+{
+    atomic_store_explicit(&house->failed, 1, memory_order_relaxed);
+    /* pairs with the acquire in server_house_stage */
+    atomic_store_explicit(&house->stage, TRI_STAGE_STOP, memory_order_release);
+    /* pairs with the acquire in server_begin */
+    (void)atomic_fetch_add_explicit(&house->begun, count, memory_order_release);
+}
+
+/* A shard that cannot run has no ring to wake others with, and a ring takes no message before its
+ * thread has enabled it.  So nobody takes a turn, and sleeps, before all have come this far. */
+static void server_begin(struct tri_server *server)
+{
+    struct tri_house *house = server->house;
+
+    (void)atomic_fetch_add_explicit(&house->begun, 1, memory_order_release);
+    /* pairs with the releases here and in tri_server_give_up */
+    while (atomic_load_explicit(&house->begun, memory_order_acquire) < house->shards) {
+        struct timespec pause = {.tv_sec = 0, .tv_nsec = SERVER_BEGIN_POLL_NS};
+
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 void tri_server_run(struct tri_server *server)
 {
     int failed = 0;
@@ -299,19 +324,15 @@ void tri_server_run(struct tri_server *server)
     if (failed != 0) {
         TRI_LOG(TRI_LOG_ERROR, "failed", "shard=%u reason=\"io_uring cannot be enabled: %s\"",
                 server->index, strerror(-failed));
-        atomic_store_explicit(&server->house->failed, 1, memory_order_relaxed);
-        /* pairs with the acquire in server_house_stage */
-        atomic_store_explicit(&server->house->stage, TRI_STAGE_STOP, memory_order_release);
+        tri_server_give_up(server->house, 1);
         return;
     }
-    /* pairs with the acquire in server_hand_over */
-    atomic_store_explicit(&server->is_enabled, 1, memory_order_release);
+    server_begin(server);
+    if (server_house_stage(server) == TRI_STAGE_STOP) {
+        return; /* another one cannot run */
+    }
     server_signal_arm(server);
     while (server_turn(server)) {
         /* the turn is all */
-    }
-    if (server_house_stage(server) == TRI_STAGE_STOP) {
-        server_wake_others(server); /* whoever stops the house from outside wakes nobody */
-        tri_loop_submit(&server->loop);
     }
 }

@@ -58,8 +58,9 @@ struct tri_house {
     int signals;               /* a signalfd with SIGTERM and SIGINT, read by shard 0; -1 = none */
     struct tri_keeper *keeper; /* the journals; NULL = none are kept */
 
-    _Atomic uint32_t stage;                       /* enum tri_stage; written by shard 0 */
-    _Atomic uint32_t failed;                      /* a shard could not run */
+    _Atomic uint32_t begun;  /* shards that can run, or cannot: no turn before all are counted */
+    _Atomic uint32_t stage;  /* enum tri_stage; written by shard 0 */
+    _Atomic uint32_t failed; /* a shard could not run */
     _Atomic uint32_t open_counts[TRI_SHARDS_MAX]; /* while draining; UINT32_MAX = not yet known */
     struct tri_server *servers[TRI_SHARDS_MAX];
     uint8_t refusal[TRI_SESSION_FRAME_BYTES_MAX]; /* ERROR TOO_MANY_CONNECTIONS */
@@ -86,6 +87,7 @@ struct tri_house {
     X(journal_refused, "records", "times that a record found no room in the journal")     \
     X(journal_segments, "files", "segments that recovery would need (a gauge)")           \
     X(journal_disk_bytes, "bytes", "bytes of the journal's files (a gauge)")              \
+    X(journal_old_failed, "times", "times that old sets could not be removed")            \
     X(journal_failed, "0 or 1", "the journal has failed: no new messages (D07)")          \
     X(sleeps, "times", "times that the shard slept in the kernel")                        \
     X(kernel_enters, "calls", "times that the shard entered the kernel")
@@ -115,8 +117,13 @@ int tri_server_open(struct tri_house *house, uint32_t shard, const char **advice
 int tri_server_listen(struct tri_server *server, const char *address, uint16_t *port);
 
 /* tri_server_run takes turns until the house's stage is STOP, or CLOSE and every queue is empty. If
- * the thread cannot run the loop, it sets `failed` and the stage STOP.  */
+ * the thread cannot run the loop, it sets `failed` and the stage STOP.  The first turn is taken
+ * when every shard of the house has called it or was given up. */
 void tri_server_run(struct tri_server *server);
+
+/* tri_server_give_up ends the house: `count` shards will never run.  From any thread, while no turn
+ * was taken. */
+void tri_server_give_up(struct tri_house *house, uint32_t count);
 
 /* Gives everything back; accepts NULL.  After every thread has ended. */
 void tri_server_close(struct tri_server *server);

@@ -18,6 +18,7 @@
 #define SERVER_KIND_JOURNAL   18U
 #define SERVER_HANDOVERS_MAX  64U
 #define SERVER_STALL_NS       (1U * TRI_NS_PER_MS)
+#define SERVER_BEGIN_POLL_NS  (50L * 1000)
 #define SERVER_DRAIN_POLL_NS  (10U * TRI_NS_PER_MS)
 #define SERVER_DRAIN_QUIET_NS (50U * TRI_NS_PER_MS) /* results cross the mesh and leave */
 #define SERVER_CLOSE_NS       (3U * TRI_NS_PER_S)
@@ -52,11 +53,11 @@ struct tri_server {
     struct tri_shard *shard;
     uint32_t index;
     struct tri_loop loop;
-    _Atomic uint32_t is_enabled; /* the loop: before that it takes no message */
     struct tri_net *net;
     struct tri_journal *journal; /* NULL = none */
     bool is_journal_failed;      /* as it was said */
     bool is_journal_starved;
+    uint64_t journal_old_failed; /* attempts, as they were said */
     uint64_t now_ns;
     uint64_t wall_ms;
     enum tri_stage stage; /* the last that was acted upon */

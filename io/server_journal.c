@@ -29,6 +29,7 @@ static void journal_publish(struct tri_server *server, const struct tri_journal_
     atomic_store_explicit(&to->journal_refused, counts->log.refused, memory_order_relaxed);
     atomic_store_explicit(&to->journal_segments, counts->log.segments_kept, memory_order_relaxed);
     atomic_store_explicit(&to->journal_disk_bytes, counts->disk_bytes, memory_order_relaxed);
+    atomic_store_explicit(&to->journal_old_failed, counts->retires_failed, memory_order_relaxed);
     atomic_store_explicit(&to->journal_failed, counts->has_failed ? 1 : 0, memory_order_relaxed);
 }
 
@@ -56,6 +57,11 @@ static void journal_say(struct tri_server *server, const struct tri_journal_coun
                     tri_journal_trouble(server->journal));
         }
     }
+    if (counts->retires_failed != server->journal_old_failed) {
+        server->journal_old_failed = counts->retires_failed;
+        TRI_LOG(TRI_LOG_WARN, "journal-old-sets", "shard=%u reason=\"%s\"", server->index,
+                tri_journal_old_trouble(server->journal));
+    }
 }
 
 void tri_server_journal_turn(struct tri_server *server)
@@ -70,6 +76,7 @@ void tri_server_journal_turn(struct tri_server *server)
     counts = tri_journal_counts(server->journal);
     /* A journal that has failed, or waits for space, starts nothing: that is when it has news. */
     if (work == 0 && counts.has_failed == server->is_journal_failed &&
+        counts.retires_failed == server->journal_old_failed &&
         journal_waits(&counts) == server->is_journal_starved) {
         return;
     }

@@ -128,11 +128,6 @@ static bool server_hand_over(struct tri_server *server, tri_port port)
         wished == server->index) {
         return false;
     }
-    /* At the start some shards are there before others; pairs with the release in tri_server_run */
-    if (atomic_load_explicit(&server->house->servers[wished]->is_enabled, memory_order_acquire) ==
-        0) {
-        return false;
-    }
     /* pairs with the release in tri_server_take_over */
     while (slot < SERVER_HANDOVERS_MAX &&
            atomic_load_explicit(&server->handovers[slot].is_taken, memory_order_acquire) != 0) {

@@ -24,6 +24,23 @@ static int state_trouble(char *trouble, size_t trouble_bytes, const char *name, 
     return failed;
 }
 
+int tri_state_settle(const struct tri_state *state)
+{
+    int parent = openat(state->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = 0;
+
+    if (parent < 0 && errno == EACCES) { /* it may be passed through but not read */
+        return syncfs(state->directory) == 0 ? 0 : -errno;
+    }
+    if (parent < 0) {
+        return -errno;
+    }
+    failed = fsync(parent) == 0 ? 0 : -errno;
+    (void)close(parent);
+    /* The parent of a mount may be of a file system that has nothing to flush. */
+    return failed == -EINVAL || failed == -EROFS ? 0 : failed;
+}
+
 int tri_state_open(struct tri_state *state, const char *path, char *trouble, size_t trouble_bytes)
 {
     int failed = 0;
@@ -51,6 +68,8 @@ int tri_state_open(struct tri_state *state, const char *path, char *trouble, siz
         } else {
             (void)state_trouble(trouble, trouble_bytes, path, failed, "the lock cannot be taken");
         }
+    } else if ((failed = tri_state_settle(state)) != 0) {
+        (void)state_trouble(trouble, trouble_bytes, path, failed, "its parent cannot be flushed");
     }
     if (failed != 0) {
         tri_state_close(state);
@@ -172,7 +191,7 @@ static bool state_number(const char *text, size_t bytes, uint32_t *value)
 int tri_state_counter(struct tri_state *state, const char *name, uint32_t *value, char *trouble,
                       size_t trouble_bytes)
 {
-    char text[STATE_NUMBER_BYTES_MAX];
+    char text[STATE_NUMBER_BYTES_MAX] = "";
     struct stat about;
     ssize_t got = 0;
     int failed = 0;

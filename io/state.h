@@ -25,7 +25,8 @@ struct tri_state {
 };
 
 /*
- * tri_state_open makes the directory `path` if it is missing (its parent must exist) and locks it.
+ * tri_state_open makes the directory `path` if it is missing (its parent must exist), durably, and
+ * locks it.
  *
  * Returns 0; -EWOULDBLOCK if another process owns it; else -errno.  On failure `trouble` holds one
  * line that says what to do.
@@ -47,6 +48,10 @@ int tri_state_secret(struct tri_state *state, const char *name, uint8_t secret[3
 
 /* tri_state_replace writes the file `name` whole and durably, mode 0600.  Returns 0 or -errno. */
 int tri_state_replace(struct tri_state *state, const char *name, const void *bytes, size_t count);
+
+/* tri_state_settle makes the name of the directory itself durable: that of one that was just made
+ * is not.  tri_state_open() does so.  Returns 0 or -errno. */
+int tri_state_settle(const struct tri_state *state);
 
 /* Gives the directory back; accepts a zeroed object with descriptors -1 or 0. */
 void tri_state_close(struct tri_state *state);

@@ -50,6 +50,7 @@ int main(int argc, char **argv)
 {
     static char name[64];
 
+    tri_flags_files();
     argp_program_version = "tricast " TRI_PROGRAM_VERSION;
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         (void)printf("%s\n", argp_program_version);

@@ -45,6 +45,7 @@ struct chain {
     int epoll_fd;
     int signal_fd;
     bool is_stopping;
+    uint64_t old_failed;            /* of the store, as it was said */
     uint8_t discard[DISCARD_BYTES]; /* answers that nobody is connected to hear */
 };
 
@@ -290,6 +291,18 @@ static void chain_tick(struct chain *chain, uint64_t now_ns, uint64_t wall_ms)
     }
 }
 
+/* Says that old files stay, once for each attempt to remove them. */
+static void chain_say_old(struct chain *chain)
+{
+    const char *why = "";
+    uint64_t failed = tri_store_old_failed(&chain->store, &why);
+
+    if (failed != chain->old_failed) {
+        chain->old_failed = failed;
+        TRI_LOG(TRI_LOG_WARN, "journal-old-sets", "chain=%s why=\"%s\"", chain->options.chain, why);
+    }
+}
+
 /* What was decided in this turn is on its way to the disk; what has arrived there leaves. */
 static int chain_settle(struct chain *chain, uint64_t now_ns, uint64_t wall_ms)
 {
@@ -302,6 +315,7 @@ static int chain_settle(struct chain *chain, uint64_t now_ns, uint64_t wall_ms)
         TRI_LOG(TRI_LOG_ERROR, "journal", "chain=%s why=\"%s\"", chain->options.chain, why);
         return failed;
     }
+    chain_say_old(chain);
     if (writer.at != NULL) {
         tri_desk_settle(chain->desk, now_ns, wall_ms, &writer);
         if (speaker != NULL) {
@@ -404,6 +418,9 @@ int main(int argc, char **argv)
 
     argv[0] = name;
     argp_program_version = "tricast-chain " TRI_PROGRAM_VERSION;
+    tri_flags_files();
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit fails, as on a full disk */
     tri_chain_options_parse(argc, argv, &chain.options);
     chain_open(&chain, name);
     chain_start(&chain, name);

@@ -393,7 +393,7 @@ static bool daemon_run(struct tri_house *house)
     }
     if (!is_good) {
         (void)fprintf(stderr, "tricastd: no thread for a shard; raise `ulimit -u`\n");
-        atomic_store_explicit(&house->stage, TRI_STAGE_STOP, memory_order_release);
+        tri_server_give_up(house, house->shards - begun);
     }
     tri_server_run(house->servers[0]);
     for (uint32_t shard = 1; shard < begun; shard++) {
@@ -510,6 +510,7 @@ int main(int argc, char **argv)
     char trouble[TRI_CONFIG_TROUBLE_BYTES];
     int code = DAEMON_EXIT_FAILED;
 
+    tri_flags_files();
     argp_program_version = "tricastd " TRI_PROGRAM_VERSION;
     daemon.state = (struct tri_state){-1, -1};
     daemon.house.signals = -1;

@@ -472,8 +472,8 @@ static bool log_may_write(struct tri_log *log)
         return false;
     }
     is_closed = log->opened - log->sealed > 1 || !log->is_open;
-    return log->flight < TRI_LOG_FLIGHT_EAGER ||
-           (log->flight < TRI_LOG_FLIGHT_MAX && (is_closed || buffer->used >= TRI_LOG_EAGER_BYTES));
+    return log->flight == 0 || (log->flight == 1 && buffer->used <= TRI_LOG_LITTLE_BYTES) ||
+           (log->flight < TRI_LOG_FLIGHT_MAX && (is_closed || buffer->used >= TRI_LOG_MUCH_BYTES));
 }
 
 /* One segment is kept ready ahead, so that no record waits for it; at the end only what is needed.

@@ -41,10 +41,12 @@
 #define TRI_LOG_VERSION    1U    /* of the format (docs/journal.md) */
 #define TRI_LOG_PAGE_BYTES 4096U /* everything is written in whole pages */
 
-/* Writes under way: always so many, and so many if the block holds TRI_LOG_EAGER_BYTES. */
-#define TRI_LOG_FLIGHT_EAGER 2U
+/* Writes under way: one always; a second if the block holds little, for then little else is going
+ * on and somebody waits for it alone; so many if it holds much.  What lies between grows meanwhile:
+ * a write costs the processor what 20 records do. */
 #define TRI_LOG_FLIGHT_MAX   4U
-#define TRI_LOG_EAGER_BYTES  (32U * 1024U)
+#define TRI_LOG_LITTLE_BYTES 4096U
+#define TRI_LOG_MUCH_BYTES   (32U * 1024U)
 
 /* Types of records.  Those below TRI_LOG_TYPE_OWN are the user's; the log's own take no LSN. */
 #define TRI_LOG_TYPE_OWN    0xFF00U

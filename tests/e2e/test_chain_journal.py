@@ -10,6 +10,8 @@ chains are killed in the middle of its rounds, judged by their ledgers.
 import json
 import os
 import random
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -311,6 +313,26 @@ def story_bounded(rounds=12000, batch=500):
            "P13: what is applied and not closed is in every checkpoint")
 
 
+def story_refused_writes():
+    """A limit of the process is a disk that refuses, and a reader of its log that is gone nothing."""
+    with Chain() as chain:
+        resource.prlimit(chain.process.pid, resource.RLIMIT_FSIZE, (16384, 16384))
+        for number in range(8):  # a block each
+            try:
+                chain.ask(co.phase(f"m{number}", co.PREPARE, f"bond-{number:06d}"))
+            except OSError:
+                break
+        _, said = chain.process.communicate(timeout=20)
+        ok(chain.process.returncode == 1 and "cannot be written: File too large" in said,
+           "D03 a write that is refused ends the chain, which says why", chain.process.returncode,
+           said)
+    with Chain() as chain:
+        chain.process.stderr.close()
+        chain.process.send_signal(signal.SIGTERM)
+        ok(chain.process.wait(20) == 0, "nobody reads the log: the chain ends in good order",
+           chain.process.returncode)
+
+
 # ---- with a real coordinator ----
 
 def wait_for(condition, timeout_s=10):
@@ -406,7 +428,7 @@ def story_kills_under_load(kills=8):
 def main():
     return tap.run(story_reserved, story_applied, story_closed, story_under_way, story_any_moment,
                    story_torn, story_damaged, story_directory, story_bounded,
-                   story_rollback_after_kill, story_kills_under_load)
+                   story_refused_writes, story_rollback_after_kill, story_kills_under_load)
 
 
 if __name__ == "__main__":

@@ -247,6 +247,27 @@ def in_use():
             TAP.ok(code == 3 and "running" in line, "a journal in use is not judged", line)
         code, _, _ = check(journal.path)
         TAP.ok(code == 0, "and when it is free it is")
+        with tempfile.TemporaryDirectory(prefix="tricast-e2e-data-") as data:
+            link = os.path.join(data, "journal")
+            os.symlink(journal.path, link)
+            with open(os.path.join(data, "lock"), "w", encoding="ascii") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                codes = [check(link + more)[0] for more in ("", "/", "//")]
+                TAP.ok(codes == [3] * 3, "nor one that lies elsewhere than its data directory",
+                       codes)
+        with (open(journal.file("lock"), "w", encoding="ascii") as lock,
+              subprocess.Popen([os.path.join(BUILD_DIR, "tricast"), "journal", "show", "--payload",
+                                journal.path], stdout=subprocess.PIPE, encoding="utf-8") as reader):
+            reader.stdout.readline()  # the rest is more than a pipe holds
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_held = False
+            except BlockingIOError:
+                is_held = True
+            TAP.ok(is_held, "nobody can begin to write a journal while it is read")
+            reader.stdout.read()
+            TAP.ok(reader.wait() == 0, "and it is read to its end")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def wrong_words():

@@ -305,6 +305,19 @@ static void check_prepare_out(struct sim_world *world, uint32_t index, uint32_t 
     attempt_opens(world, it, chain);
 }
 
+/* Behind a decision every frame carries the tokens that the chain gave in its attempt. */
+static void check_tokens(struct sim_world *world, uint32_t index, uint32_t chain,
+                         struct tri_bytes tokens, enum tri_send kind)
+{
+    const struct check_attempt *now = &world->checker.messages[index].now;
+
+    if (tokens.bytes != now->token_bytes[chain] ||
+        memcmp(tokens.at, now->tokens[chain], tokens.bytes) != 0) {
+        sim_break(world, "P05", "frame %d of m%u does not carry the token of chain %u", (int)kind,
+                  index, chain);
+    }
+}
+
 static void check_commit_out(struct sim_world *world, uint32_t index, uint32_t chain,
                              const struct tri_phase_frame *phase)
 {
@@ -328,17 +341,14 @@ static void check_commit_out(struct sim_world *world, uint32_t index, uint32_t c
             sim_break(world, "P03", "COMMIT of m%u with PREPARE_OK from %#x of %#x", index,
                       it->now.prepare_ok, it->targets);
         }
-        if (phase->tokens.bytes != it->now.token_bytes[chain] ||
-            memcmp(phase->tokens.at, it->now.tokens[chain], phase->tokens.bytes) != 0) {
-            sim_break(world, "P05", "COMMIT of m%u does not carry the token of chain %u", index,
-                      chain);
-        }
+        check_tokens(world, index, chain, phase->tokens, TRI_SEND_COMMIT);
     }
     world->coverage.resumed_commits += it->resumed != CHECK_NOTHING && it->now.sent_ns[chain] == 0;
     attempt_opens(world, it, chain);
 }
 
-static void check_finalize_out(struct sim_world *world, uint32_t index, uint32_t chain)
+static void check_finalize_out(struct sim_world *world, uint32_t index, uint32_t chain,
+                               const struct tri_phase_frame *phase)
 {
     struct check_message *it = &world->checker.messages[index];
 
@@ -356,6 +366,7 @@ static void check_finalize_out(struct sim_world *world, uint32_t index, uint32_t
     if (!is_durable(world, it->now.primary_lsn)) {
         sim_break(world, "A08", "FINALIZE of m%u without a durable primary record", index);
     }
+    check_tokens(world, index, chain, phase->tokens, TRI_SEND_FINALIZE);
     world->coverage.resumed_finalizes += it->resumed != CHECK_NOTHING;
 }
 
@@ -411,7 +422,7 @@ static void check_phase_out(struct sim_world *world, uint32_t chain,
     } else if (phase->phase == TRI_PHASE_COMMIT) {
         check_commit_out(world, index, chain, phase);
     } else {
-        check_finalize_out(world, index, chain);
+        check_finalize_out(world, index, chain, phase);
     }
     if (it->sent[chain][phase->phase] == phase->attempt) {
         world->checker.repeats++;
@@ -451,6 +462,9 @@ static void check_rollback_out(struct sim_world *world, uint32_t chain, uint32_t
     }
     if (world->now_ns > it->window_end_ns + check_lag_ns(world)) {
         sim_break(world, "A07", "ROLLBACK of m%u behind the end of its window", index);
+    }
+    if (it->now.decision_lsn != 0) {
+        check_tokens(world, index, chain, control->tokens, TRI_SEND_ROLLBACK);
     }
     it->now.affected |= affected;
     world->coverage.resumed_rollbacks += it->resumed != CHECK_NOTHING;

@@ -208,7 +208,8 @@ static void check_phase_in(struct sim_world *world, uint32_t chain, const struct
             it->now.prepare_no |= bit;
         }
         if (ack->phase == TRI_PHASE_COMMIT && (it->now.commit_ok & bit) == 0 &&
-            ack->code != TRI_ERROR_NO_RESERVATION && ack->code != TRI_ERROR_STALE) {
+            ack->code != TRI_ERROR_NO_RESERVATION && ack->code != TRI_ERROR_STALE &&
+            (ack->code != TRI_ERROR_BUSY || it->atomicity != TRI_BEST_EFFORT)) {
             it->now.commit_no |= bit;
             it->may &= ~bit;
         }

@@ -169,6 +169,15 @@ Test(config, every_number_has_a_lowest_and_a_highest_value)
     refuses(LEAST "shards: -1\n", "x.yaml:4: shards: must be a whole number, 0..64");
     refuses(LEAST "drainMs: 5000ms\n", "x.yaml:4: drainMs: must be a whole number, 0..600000");
     refuses(LEAST "shards: 0x2\n", "x.yaml:4: shards: must be a whole number, 0..64");
+    refuses(LEAST "shards: 010\n",
+            "x.yaml:4: shards: must be a whole number without a leading zero, 0..64");
+    refuses(LEAST "shards: 08\n",
+            "x.yaml:4: shards: must be a whole number without a leading zero, 0..64");
+    refuses(LEAST "shards: 00\n",
+            "x.yaml:4: shards: must be a whole number without a leading zero, 0..64");
+    refuses(LEAST "retries:\n- type: QUERY\n  maxRetries: 07\n",
+            "x.yaml:6: retries[0].maxRetries: must be a whole number without a leading zero, "
+            "0..1000");
     refuses(LEAST "shards: 99999999999999999999\n",
             "x.yaml:4: shards: must be a whole number, 0..64");
     refuses(LEAST "listen:\n  port: 65536\n", "x.yaml:5: listen.port: must be 0..65535");

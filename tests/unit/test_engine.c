@@ -118,7 +118,7 @@ ENGINE_TEST(engine, P08_default_timeouts_are_5_10_5_seconds)
     kit_pass(&kit, 9999);
     SAID("");
     kit_pass(&kit, 1);
-    SAID("ABORT#2>012");
+    SAID("ABORT#2>012 IMAGE=4");
 }
 
 ENGINE_TEST(engine, P08_a_timeout_runs_from_the_release_of_the_frames)
@@ -133,7 +133,7 @@ ENGINE_TEST(engine, P08_a_timeout_runs_from_the_release_of_the_frames)
     kit_pass(&kit, 9999);
     SAID("");
     kit_pass(&kit, 1);
-    SAID("ABORT#1>012");
+    SAID("ABORT#1>012 IMAGE=3");
 }
 
 ENGINE_TEST(engine, P09_a_phase_timeout_reissues_no_phase)
@@ -250,15 +250,15 @@ ENGINE_TEST(engine, A03_an_unknown_without_an_ok_is_redelivered_and_prepare_tell
     (void)kit_reject(&kit, "m", 1, TRI_PHASE_COMMIT, 1, TRI_ERROR_LOCK_EXPIRED);
     (void)kit_said(&kit);
     kit_pass(&kit, 10000);
-    SAID("ABORT#1>012");
+    SAID("ABORT#1>012 IMAGE=3");
     kit_pass(&kit, 1000);
-    SAID("ATTEMPT=3 PREPARE#2>012@3");
+    SAID("ATTEMPT=4 PREPARE#2>012@4");
     event = kit_ack("m", 2, TRI_PHASE_PREPARE, 2);
     event.phase_ack.already_applied = true;
     (void)kit_step(&kit, &event);
     /* A11: now it is known that chain 2 has applied it; a refusal is no clean abort any more */
     (void)kit_reject(&kit, "m", 0, TRI_PHASE_PREPARE, 2, TRI_ERROR_INVALID_STATE_TRANSITION);
-    SAID("ABORT#2>012 OUTCOME=4 FAILED:RECONCILIATION_REQUIRED@4");
+    SAID("ABORT#2>012 OUTCOME=5 FAILED:RECONCILIATION_REQUIRED@5");
 }
 
 ENGINE_TEST(engine, A11_a_fresh_token_clears_the_doubt)
@@ -272,7 +272,7 @@ ENGINE_TEST(engine, A11_a_fresh_token_clears_the_doubt)
     (void)kit_ok(&kit, "m", 1, TRI_PHASE_PREPARE, 2);
     cr_assert_eq(kit_status(&kit, "m").round.unknown_mask, 4U);
     (void)kit_ok(&kit, "m", 2, TRI_PHASE_PREPARE, 2);
-    SAID("DECISION=4 COMMIT#2>012@4");
+    SAID("DECISION=5 COMMIT#2>012@5");
 }
 
 ENGINE_TEST(engine, P13_a_commit_of_an_unknown_message_is_unknown)
@@ -285,6 +285,37 @@ ENGINE_TEST(engine, P13_a_commit_of_an_unknown_message_is_unknown)
     (void)kit_reject(&kit, "m", 2, TRI_PHASE_COMMIT, 1, TRI_ERROR_LOCK_EXPIRED);
     SAID("ROLLBACK=3 ROLLBACK#1>01@3 ABORT#1>2@3");
     cr_assert_eq(COUNT(commits_unknown), 1U);
+}
+
+/* Of a COMMIT without PREPARE a full table keeps nothing, so the same COMMIT may still be applied;
+ * whoever has given a token keeps its refusal. */
+ENGINE_TEST(engine, P13_A11_busy_is_definite_only_behind_a_prepare)
+{
+    struct tri_engine_status status;
+
+    kit_submit(&kit, "b", TRI_BEST_EFFORT);
+    (void)kit_ok(&kit, "b", 0, TRI_PHASE_COMMIT, 1);
+    (void)kit_reject(&kit, "b", 1, TRI_PHASE_COMMIT, 1, TRI_ERROR_BUSY);
+    (void)kit_reject(&kit, "b", 2, TRI_PHASE_COMMIT, 1, TRI_ERROR_OPERATOR_REFUSED);
+    status = kit_status(&kit, "b");
+    cr_assert_eq(status.ack_type, TRI_ACK_PROCESSED);
+    cr_assert_eq(status.round.unknown_mask, 2U);
+    cr_assert_eq(status.round.refused_mask, 4U);
+    kit_submit(&kit, "c", TRI_BEST_EFFORT);
+    for (uint16_t chain = 0; chain < 3; chain++) {
+        (void)kit_reject(&kit, "c", chain, TRI_PHASE_COMMIT, 1, TRI_ERROR_BUSY);
+    }
+    status = kit_status(&kit, "c");
+    cr_assert_eq(status.code, TRI_ERROR_NO_CHAIN_APPLIED); /* as far as anybody has said */
+    cr_assert_eq(status.round.unknown_mask, 7U);
+    cr_assert_eq(COUNT(commits_unknown), 4U);
+    kit_submit(&kit, "g", TRI_GUARANTEED);
+    kit_all_ok(&kit, "g", TRI_PHASE_PREPARE, 1);
+    for (uint16_t chain = 0; chain < 3; chain++) {
+        (void)kit_reject(&kit, "g", chain, TRI_PHASE_COMMIT, 1, TRI_ERROR_BUSY);
+    }
+    cr_assert_eq(kit_status(&kit, "g").round.unknown_mask, 0U);
+    cr_assert_eq(COUNT(commits_unknown), 4U);
 }
 
 /* ---- ALL_OR_NOTHING ---- */

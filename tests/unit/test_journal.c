@@ -136,6 +136,83 @@ Test(journal, D06_when_all_new_streams_are_checkpointed_the_old_sets_go)
     tri_journal_dir_close(kit.dir);
 }
 
+/* Takes turns at that time until the attempts to remove the old sets have failed so often. */
+static void await_retire_failed(const struct kit *kit, uint64_t failed, uint64_t now_ns)
+{
+    uint64_t end_ns = tri_clock_now_ns() + 20 * TRI_NS_PER_S;
+
+    while (tri_journal_counts(kit->journals[0]).retires_failed != failed) {
+        cr_assert_lt(tri_clock_now_ns(), end_ns, "it never came about");
+        (void)tri_journal_turn(kit->journals[0], now_ns);
+        (void)tri_journal_wait(kit->journals[0], TRI_NS_PER_MS);
+    }
+}
+
+Test(journal, D06_old_sets_that_cannot_be_removed_are_tried_again_after_a_minute)
+{
+    struct kit kit = kit_start(1, 1);
+    uint64_t now_ns = 0;
+
+    kit_write(&kit, 0, 10);
+    kit_kill(&kit);
+    kit = kit_start(2, 1);
+    cr_assert_eq(mkdir(kit_path("manifest.new"), 0700), 0);
+    kit_checkpoint(&kit, 0);
+    now_ns = tri_clock_now_ns();
+    await_retire_failed(&kit, 1, now_ns);
+    cr_expect_not_null(strstr(tri_journal_old_trouble(kit.journals[0]),
+                              "manifest: the old sets stay: Is a directory"));
+    cr_expect_eq(tri_journal_deadline_ns(kit.journals[0]), now_ns + 60 * TRI_NS_PER_S);
+    cr_assert_eq(rmdir(kit_path("manifest.new")), 0);
+    cr_assert_eq(unlink(kit_path("1-0-1.seg")), 0);
+    cr_assert_eq(mkdir(kit_path("1-0-1.seg"), 0700), 0);
+    for (uint32_t turn = 0; turn < 10; turn++) {
+        (void)tri_journal_turn(kit.journals[0], now_ns + 59 * TRI_NS_PER_S);
+        (void)tri_journal_wait(kit.journals[0], TRI_NS_PER_MS);
+    }
+    cr_expect_eq(tri_journal_counts(kit.journals[0]).retires_failed, 1);
+    now_ns += 60 * TRI_NS_PER_S;
+    await_retire_failed(&kit, 2, now_ns);
+    cr_expect_not_null(strstr(tri_journal_old_trouble(kit.journals[0]),
+                              "1-0-1.seg: the old sets stay: Is a directory"));
+    cr_assert_eq(rmdir(kit_path("1-0-1.seg")), 0);
+    (void)tri_journal_turn(kit.journals[0], now_ns + 60 * TRI_NS_PER_S);
+    kit_run(&kit, 0, is_alone);
+    cr_expect_str_eq(tri_journal_old_trouble(kit.journals[0]), "");
+    cr_expect_eq(tri_journal_deadline_ns(kit.journals[0]), TRI_NEVER);
+    kit_end(&kit);
+    kit.dir = kit_look();
+    cr_expect_eq(tri_journal_dir_streams(kit.dir), 1);
+    tri_journal_dir_close(kit.dir);
+}
+
+Test(journal, D06_a_manifest_of_another_process_is_not_replaced)
+{
+    struct kit kit = kit_start(1, 1);
+    struct kit other;
+    uint64_t now_ns = 0;
+
+    kit_write(&kit, 0, 10);
+    kit_kill(&kit);
+    kit = kit_start(2, 1);
+    cr_assert_eq(mkdir(kit_path("manifest.new"), 0700), 0);
+    kit_checkpoint(&kit, 0);
+    now_ns = tri_clock_now_ns();
+    await_retire_failed(&kit, 1, now_ns);
+    cr_assert_eq(rmdir(kit_path("manifest.new")), 0);
+    other = kit_start(3, 1);
+    for (uint32_t turn = 0; turn < 20; turn++) {
+        (void)tri_journal_turn(kit.journals[0], now_ns + 60 * TRI_NS_PER_S);
+        (void)tri_journal_wait(kit.journals[0], TRI_NS_PER_MS);
+    }
+    cr_expect(kit_exists("1-0-1.seg"));
+    kit_kill(&kit);
+    kit_kill(&other);
+    kit.dir = kit_look();
+    cr_expect_eq(tri_journal_dir_epoch(kit.dir), 3);
+    tri_journal_dir_close(kit.dir);
+}
+
 Test(journal, D06_the_number_of_streams_may_change_and_every_record_has_one_reader)
 {
     static const uint32_t streams[] = {2, 3, 1, 4};

@@ -14,6 +14,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -317,6 +319,64 @@ static void test_signals(void)
     (void)tri_node_close(node, 0);
 }
 
+/* The signals that every thread but this one blocks, as a mask; *threads: how many there are. */
+static uint64_t blocked_elsewhere(uint32_t *threads)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *task = NULL;
+    uint64_t blocked = UINT64_MAX;
+
+    assert(tasks != NULL);
+    *threads = 0;
+    while ((task = readdir(tasks)) != NULL) {
+        char path[300];
+        char line[256];
+        FILE *status = NULL;
+
+        if (task->d_name[0] == '.' || strtol(task->d_name, NULL, 10) == getpid()) {
+            continue;
+        }
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%s/status", task->d_name);
+        status = fopen(path, "re");
+        assert(status != NULL);
+        while (fgets(line, sizeof(line), status) != NULL) {
+            if (strncmp(line, "SigBlk:", 7) == 0) {
+                blocked &= strtoull(line + 7, NULL, 16);
+                *threads += 1;
+            }
+        }
+        (void)fclose(status);
+    }
+    (void)closedir(tasks);
+    return blocked;
+}
+
+static uint64_t mask_of(const int *numbers, uint32_t count)
+{
+    uint64_t mask = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        mask |= UINT64_C(1) << (numbers[i] - 1);
+    }
+    return mask;
+}
+
+/* A program that reports its own faults reports those on the library's threads too. */
+static void test_masks(void)
+{
+    static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+    static const int closed[] = {SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+    static struct chain chain;
+    struct tri_node *node = node_of(&chain);
+    uint32_t threads = 0;
+    uint64_t blocked = blocked_elsewhere(&threads);
+
+    tri_tap_ok(threads == 2 && (blocked & mask_of(closed, 7)) == mask_of(closed, 7) &&
+                   (blocked & mask_of(own, 7)) == 0,
+               "a shard's thread blocks all signals but those of its own faults");
+    (void)tri_node_close(node, 0);
+}
+
 static void test_counters(void)
 {
     static struct chain chain;
@@ -351,6 +411,7 @@ int main(void)
     test_drain();
     test_waiting();
     test_signals();
+    test_masks();
     test_counters();
     return tri_tap_done();
 }

@@ -6,6 +6,7 @@
  * every byte.
  */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/order.h"
@@ -92,6 +93,35 @@ Test(order, a_code_beyond_the_list_is_no_code)
     cr_expect_not(tri_answer_fits(TRI_SEND_COMMIT, &answer));
     answer.type = TRI_ACK_FAILED;
     cr_expect_not(tri_answer_fits(TRI_SEND_ABORT, &answer));
+}
+
+/* type, subtype, assets, payload, envelope, signature */
+#define INNER          \
+    "\x01\x00\x91\xa4" \
+    "bond"             \
+    "\xc4\x03"         \
+    "pay"              \
+    "\xc0\xc0"
+
+Test(order, H01_a_content_is_read_whole_or_not_at_all)
+{
+    static const uint8_t inner[] = INNER "\xc0";
+    const uint32_t bytes = sizeof(INNER) - 1;
+    struct tri_order order = {.ticket = {.kind = TRI_SEND_COMMIT}, .inner = {inner, bytes}};
+    struct tri_content content;
+
+    for (uint32_t count = 0; count <= bytes + 1; count++) {
+        uint8_t *cut = malloc(count + 1); /* its end is where the sanitizer looks */
+
+        memcpy(cut, inner, count);
+        cr_expect_eq(tri_inner_is_whole((struct tri_bytes){cut, count}), count == bytes, "%u bytes",
+                     count);
+        free(cut);
+    }
+    tri_order_content(&order, &content);
+    cr_expect_eq(content.type, TRI_TYPE_REGULATORY_ACTION);
+    cr_expect_eq(content.asset_count, 1);
+    cr_expect_eq(content.payload.bytes, 3);
 }
 
 Test(order, P05_the_longest_token_fills_its_room)

@@ -92,11 +92,14 @@ ENGINE_TEST(record, D02_attempts_decisions_and_rollbacks_keep_where_it_stands)
     cr_assert_eq(standing->stage, TRI_STAGE_UNDECIDED);
     cr_assert_eq(standing->attempt, TRI_ATTEMPT(KIT_EPOCH, 2));
     cr_assert_eq(standing->retries, 1U);
-    cr_assert_eq(kept[3].bytes, 57U); /* 16 + 23 + 6 masks + 3 targets of 4 */
+    cr_assert_eq(kept[3].bytes, 45U); /* 16 + 23 + 6 masks */
+    cr_assert_not(parts.has_targets);
     read_back(&kept[4]);
     cr_assert_eq(kept[4].kind, TRI_RECORD_DECISION);
     cr_assert_eq(standing->stage, TRI_STAGE_DECIDED);
     cr_assert_eq(standing->prepared, 7U);
+    cr_assert(parts.has_targets);
+    cr_assert_eq(kept[4].bytes, 66U); /* 3 targets of 4, and their tokens of 3 */
     cr_assert_eq(standing->targets[1].token_set_bytes, 3U);
     cr_assert_eq(standing->targets[1].tokens[2], 'y');
     read_back(&kept[5]);
@@ -112,26 +115,44 @@ ENGINE_TEST(record, D02_attempts_decisions_and_rollbacks_keep_where_it_stands)
     cr_assert_eq(standing->attempt, TRI_ATTEMPT(KIT_EPOCH, 3));
     cr_assert_eq(standing->retries, 2U);
     cr_assert_eq(standing->applied, 7U);
+    cr_assert_eq(kept_last(TRI_RECORD_PRIMARY)->bytes, 45U);
+    cr_assert_not(parts.has_targets);
 }
 
 ENGINE_TEST(record, R01_R06_ends_keep_the_result_and_until_when)
 {
-    const struct tri_record_result *result = &parts.result;
+    const struct tri_record_window *window = &parts.window;
 
     tell();
     read_back(&kept[1]);
     cr_assert_eq(kept[1].kind, TRI_RECORD_OUTCOME);
-    cr_assert(parts.has_standing && parts.has_result);
+    cr_assert_eq(kept[1].bytes, 57U); /* 16 + 23 + 6 masks + 12 */
+    cr_assert(parts.has_standing && parts.has_window && !parts.has_targets && !parts.has_result);
     cr_assert_eq(parts.standing.stage, TRI_STAGE_ENDED);
     cr_assert_eq(parts.standing.ack_type, TRI_ACK_REJECTED);
     cr_assert_eq(parts.standing.cause, TRI_ERROR_OPERATOR_REFUSED);
     cr_assert_eq(parts.standing.refused, 2U);
-    cr_assert_eq(result->rest_ms, 312000U); /* the lock's TTL, in whole seconds */
-    cr_assert_eq(result->forget_at_ms, KIT_WALL_MS + 312000);
+    cr_assert_eq(window->rest_ms, 312000U); /* the lock's TTL, in whole seconds */
+    cr_assert_eq(window->forget_at_ms, KIT_WALL_MS + 312000);
     read_back(kept_last(TRI_RECORD_CLOSE));
-    cr_assert(!parts.has_standing && parts.has_result);
-    cr_assert_eq(kept_last(TRI_RECORD_CLOSE)->bytes,
-                 77U); /* 16 + 12 + 16 + 16 + 11 + 3 targets of 2 */
+    cr_assert(!parts.has_standing && parts.has_window && !parts.has_result);
+    cr_assert_eq(kept_last(TRI_RECORD_CLOSE)->bytes, 28U); /* 16 + 12 */
+    cr_assert_eq(window->rest_ms, 311999U);                /* it came 18001 ms later */
+    cr_assert_eq(window->forget_at_ms, KIT_WALL_MS + 330000);
+}
+
+ENGINE_TEST(record, R01_R02_a_closed_message_is_remembered_with_its_result)
+{
+    const struct tri_record_result *result = &parts.result;
+    const struct kept *record;
+
+    tell();
+    record = kept_last(TRI_RECORD_REMEMBER);
+    read_back(record);
+    cr_assert(!parts.has_standing && parts.has_window && parts.has_result);
+    cr_assert_eq(record->bytes, 77U); /* 16 + 12 + 16 + 16 + 11 + 3 targets of 2 */
+    cr_assert_eq(parts.window.forget_at_ms,
+                 KIT_WALL_MS + 330000); /* whole seconds, as in its CLOSE */
     cr_assert_eq(result->code, TRI_ERROR_NONE);
     cr_assert_eq(result->done_mask, 7U);
     cr_assert_eq(result->refused_mask, 0U);
@@ -159,6 +180,37 @@ ENGINE_TEST(record, a_checkpoint_pictures_open_messages_and_remembers_closed_one
         cr_assert_eq(parts.standing.stage, TRI_STAGE_DECIDED);
         cr_assert_eq(parts.content.finalize_requested, parts.content.atomicity == TRI_BEST_EFFORT);
     }
+}
+
+/* Whether the record names the place of its message: only an open one has a place. */
+static void place_told(struct kit *it, const struct tri_effect *append)
+{
+    bool is_closed = append->append.kind == TRI_RECORD_CLOSE ||
+                     append->append.kind == TRI_RECORD_CHECKPOINT ||
+                     (append->append.kind == TRI_RECORD_REMEMBER && !kit_status(it, "m").is_open);
+
+    cr_assert_eq(append->append.slot == UINT32_MAX, is_closed, "kind %d", (int)append->append.kind);
+    kept_keep(it, append);
+}
+
+ENGINE_TEST(record, the_place_of_an_open_message_is_told)
+{
+    kit.on_append = place_told;
+    kit_submit(&kit, "m", TRI_ALL_OR_NOTHING);
+    kit_pass(&kit, 5000 + 1000);
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 2);
+    kit_all_ok(&kit, "m", TRI_PHASE_COMMIT, 2);
+    (void)kept_checkpoint(&kit);
+    kit_all_ok(&kit, "m", TRI_PHASE_FINALIZE, 2);
+    (void)kept_checkpoint(&kit);
+    kit_pass(&kit, 400000); /* the id comes again */
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit.wall_ms = KIT_WALL_MS;
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit.is_slow = true;
+    (void)kit_reject(&kit, "m", 1, TRI_PHASE_PREPARE, 1, TRI_ERROR_OPERATOR_REFUSED);
+    (void)kept_checkpoint(&kit); /* it waits for its outcome */
+    cr_assert_eq(kept_last(TRI_RECORD_OUTCOME)->lsn + 1, kept_last(TRI_RECORD_REMEMBER)->lsn);
 }
 
 /* ---- what has been taken back is written again ---- */
@@ -219,7 +271,7 @@ ENGINE_TEST(record, a_message_with_a_primary_record_is_written_again_byte_for_by
 
 /* ---- damage ---- */
 
-static bool standing_is_sound(const struct tri_record_standing *standing)
+static bool standing_is_sound(const struct tri_record_standing *standing, bool has_targets)
 {
     uint64_t all = UINT64_MAX;
 
@@ -227,7 +279,7 @@ static bool standing_is_sound(const struct tri_record_standing *standing)
         return false;
     }
     all >>= TRI_TARGETS_MAX - standing->target_count;
-    for (uint32_t i = 0; i < standing->target_count; i++) {
+    for (uint32_t i = 0; i < standing->target_count && has_targets; i++) {
         if (standing->targets[i].token_set_bytes > TRI_TOKENS_BYTES_MAX ||
             !tri_error_known(standing->targets[i].code)) {
             return false;
@@ -257,8 +309,8 @@ static bool content_is_sound(const struct tri_record_content *content, const uin
 static bool is_sound(const uint8_t *at, uint32_t bytes)
 {
     return (!parts.has_content || content_is_sound(&parts.content, at, at + bytes)) &&
-           (!parts.has_standing || standing_is_sound(&parts.standing)) &&
-           (!parts.has_result || parts.has_standing ||
+           (!parts.has_standing || standing_is_sound(&parts.standing, parts.has_targets)) &&
+           (!parts.has_result ||
             (parts.result.chain_count <= TRI_TARGETS_MAX && parts.result.kind < TRI_VIEW_KINDS &&
              tri_error_known(parts.result.code) && parts.result.attempt_n >= 1));
 }
@@ -316,6 +368,39 @@ ENGINE_TEST(record, D03_no_changed_byte_leaves_its_range)
             }
         }
     }
+}
+
+static void expect_fault(const struct kept *record, const char *expected)
+{
+    const char *fault = NULL;
+
+    cr_assert_eq(tri_record_decode(record->kind, (struct tri_bytes){record->at, record->bytes},
+                                   &parts, &fault),
+                 TRI_VIOLATION);
+    cr_assert_str_eq(fault, expected);
+}
+
+ENGINE_TEST(record, D03_a_message_or_tokens_that_no_chain_could_read_are_refused)
+{
+    struct kept *accept = &kept[0];
+    struct kept *decision = &kept[1];
+    uint8_t *inner;
+
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 1);
+    read_back(accept);
+    inner = accept->at + (parts.content.canonical.at - accept->at) + parts.content.inner_at;
+    inner[0] ^= 0xc1; /* its type */
+    expect_fault(accept, "the message cannot be read");
+    inner[0] ^= 0xc1;
+    accept->at[16 + 16 + 8 + 4 + 12 + 8] += 1; /* where it begins */
+    expect_fault(accept, "the message cannot be read");
+    accept->at[16 + 16 + 8 + 4 + 12 + 8] -= 1;
+    read_back(accept);
+    decision->at[45 + 4] = 0x92; /* one token calls itself two */
+    expect_fault(decision, "no tokens");
+    decision->at[45 + 4] = 0x91;
+    read_back(decision);
 }
 
 ENGINE_TEST(record, D03_an_unknown_kind_is_refused)

@@ -156,6 +156,21 @@ ENGINE_TEST(restore, D02_P05_a_decision_is_sent_again_with_its_attempt_and_token
     cr_assert_eq(kit_status(&kit, "m").ack_type, TRI_ACK_PROCESSED);
 }
 
+ENGINE_TEST(restore, D01_status_shows_the_attempt_that_a_restart_ended_until_the_next_is_durable)
+{
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kept_restart(&kit);
+    kit.is_slow = true;
+    kit_pass(&kit, 1000);
+    cr_assert_str_eq(kit_status(&kit, "m").round.state, "BACKOFF");
+    cr_assert_eq(kit_status(&kit, "m").round.attempt, OLD(1));
+    cr_assert_eq(kit_status(&kit, "m").round.retries, 0U);
+    kit_durable(&kit);
+    cr_assert_str_eq(kit_status(&kit, "m").round.state, "PREPARING");
+    cr_assert_eq(kit_status(&kit, "m").round.attempt, NEW(1));
+    cr_assert_eq(kit_status(&kit, "m").round.retries, 0U);
+}
+
 ENGINE_TEST(restore, A08_behind_a_primary_record_only_finalize_is_left)
 {
     kit_submit(&kit, "m", TRI_ALL_OR_NOTHING);
@@ -212,6 +227,38 @@ ENGINE_TEST(restore,
         kept_close(&kit);
         kept_open(&kit);
     }
+}
+
+ENGINE_TEST(restore, D02_P14_a_decided_attempt_that_was_given_up_is_not_sent_again)
+{
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 1);
+    (void)kit_said(&kit);
+    (void)kit_reject(&kit, "m", 0, TRI_PHASE_COMMIT, 1, TRI_ERROR_BUSY);
+    (void)kit_reject(&kit, "m", 1, TRI_PHASE_COMMIT, 1, TRI_ERROR_BUSY);
+    kit_pass(&kit, 10000); /* chain 2 is silent */
+    SAID("ABORT#1>012 IMAGE=3");
+    kept_restart(&kit);
+    cr_assert_str_eq(kit_status(&kit, "m").round.state, "BACKOFF");
+    cr_assert_eq(kit_status(&kit, "m").round.unknown_mask, 4U); /* A11 */
+    kept_connect(&kit);
+    SAID("");
+    kit_pass(&kit, 1000);
+    SAID("ATTEMPT=1 PREPARE#1>012@1");
+    cr_assert_eq(kit_status(&kit, "m").round.retries, 1U); /* R03: it had failed by itself */
+}
+
+ENGINE_TEST(restore, D02_the_decision_is_sent_again_if_the_record_of_its_end_is_lost)
+{
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 1);
+    kit_pass(&kit, 10000);
+    free(kept[--kept_count].at);
+    kept_restart(&kit);
+    kept_connect(&kit);
+    SAID("COMMIT#1>0 COMMIT#1>1 COMMIT#1>2");
+    kept_all_answer(&kit, "m", TRI_PHASE_COMMIT, OLD(1));
+    SAID("PRIMARY=1 FINALIZE#1>012@1");
 }
 
 ENGINE_TEST(restore, A11_who_may_have_applied_is_known_in_the_next_attempt)

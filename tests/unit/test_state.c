@@ -3,7 +3,7 @@
  * Goal: no number is given out twice, the secret stays the same, one process owns
  * a directory, and a damaged file stops the start.
  *
- * Method: a fresh directory per test.
+ * Method: a fresh directory per test; fsync() is the test's own, so that it sees what is flushed.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -12,12 +12,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "io/state.h"
 
 static char directory[32];
 static char trouble[512];
+static ino_t watched; /* an inode */
+static uint32_t watched_flushes;
+
+int fsync(int file)
+{
+    struct stat about;
+
+    cr_assert_eq(fstat(file, &about), 0);
+    watched_flushes += about.st_ino == watched ? 1 : 0;
+    return (int)syscall(SYS_fsync, file);
+}
 
 static void setup(void)
 {
@@ -142,6 +154,20 @@ Test(state, a_directory_has_one_owner)
     tri_state_close(&first);
     cr_expect_eq(tri_state_open(&second, directory, trouble, sizeof(trouble)), 0);
     tri_state_close(&second);
+}
+
+Test(state, P10_the_name_of_a_new_directory_is_durable)
+{
+    struct tri_state state;
+    struct stat about;
+
+    cr_assert_eq(stat(directory, &about), 0);
+    watched = about.st_ino;
+    cr_assert_eq(tri_state_open(&state, path_of("d"), trouble, sizeof(trouble)), 0, "%s", trouble);
+    cr_expect_eq(watched_flushes, 1);
+    tri_state_close(&state);
+    cr_assert_eq(unlink(path_of("d/lock")), 0);
+    cr_assert_eq(rmdir(path_of("d")), 0);
 }
 
 Test(state, a_directory_that_cannot_be_made_is_named)

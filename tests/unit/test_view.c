@@ -153,6 +153,81 @@ VIEW_TEST(D01_status_shows_no_decision_before_its_record_is_durable)
     cr_assert_eq(kit_status(&kit, "m").round.unknown_mask, 7U);
 }
 
+/* What a status, and the answer to a duplicate, show of "m". */
+static void shows(const char *state, uint32_t attempt, uint32_t retries)
+{
+    struct tri_engine_status status = kit_status(&kit, "m");
+
+    cr_assert_str_eq(status.round.state, state);
+    cr_assert_eq(status.round.attempt, TRI_ATTEMPT(KIT_EPOCH, attempt));
+    cr_assert_eq(status.round.retries, retries);
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    cr_assert_eq(kit.effects.count, 1U);
+    cr_assert_eq(kit.effects.at[0].after_lsn, 0U);
+    cr_assert_str_eq(kit.effects.at[0].round.state, state);
+    cr_assert_eq(kit.effects.at[0].round.attempt, TRI_ATTEMPT(KIT_EPOCH, attempt));
+    cr_assert_eq(kit.effects.at[0].round.retries, retries);
+}
+
+VIEW_TEST(D01_nothing_shows_a_new_attempt_before_its_record_is_durable)
+{
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit_pass(&kit, 5000);
+    kit.is_slow = true;
+    shows("BACKOFF", 1, 0);
+    kit_pass(&kit, 1000);
+    shows("BACKOFF", 1, 0);
+    kit_durable(&kit);
+    shows("PREPARING", 2, 1);
+    kit_pass(&kit, 5000 + 2001);
+    shows("BACKOFF", 2, 1);
+    kit_durable(&kit);
+    shows("PREPARING", 3, 2);
+}
+
+VIEW_TEST(D01_D07_nothing_shows_what_a_failed_journal_has_lost)
+{
+    struct tri_event failed = {.type = TRI_EVENT_JOURNAL_FAILED, .journal = {.lsn = 2}};
+
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit_submit(&kit, "n", TRI_ALL_OR_NOTHING);
+    kit_pass(&kit, 5000);
+    kit.is_slow = true;
+    kit_pass(&kit, 1000);
+    (void)kit_step_only(&kit, &failed);
+    shows("BACKOFF", 1, 0);
+    cr_assert_eq(kit_status(&kit, "n").round.retries, 0U);
+}
+
+VIEW_TEST(D01_D07_a_decision_that_the_journal_has_lost_is_not_shown)
+{
+    struct tri_event failed = {.type = TRI_EVENT_JOURNAL_FAILED, .journal = {.lsn = 2}};
+
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit.is_slow = true;
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 1);
+    (void)kit_step_only(&kit, &failed);
+    shows("PREPARING", 1, 0);
+    cr_assert_eq(kit_status(&kit, "m").round.unknown_mask, 0U);
+}
+
+VIEW_TEST(D01_status_shows_no_rollback_before_its_record_is_durable)
+{
+    kit_submit(&kit, "m", TRI_ALL_OR_NOTHING);
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 1);
+    (void)kit_ok(&kit, "m", 0, TRI_PHASE_COMMIT, 1);
+    kit.is_slow = true;
+    kit_pass(&kit, 10000);
+    cr_assert_str_eq(kit_status(&kit, "m").round.state, "COMMITTING");
+    cr_assert_eq(kit_status(&kit, "m").round.rollback_deadline_ms, 0U);
+    cr_assert_eq(kit_status(&kit, "m").code, TRI_ERROR_NONE);
+    kit_durable(&kit);
+    cr_assert_str_eq(kit_status(&kit, "m").round.state, "ROLLING_BACK");
+    cr_assert_geq(kit_status(&kit, "m").round.rollback_deadline_ms, KIT_WALL_MS + 69990);
+    cr_assert_leq(kit_status(&kit, "m").round.rollback_deadline_ms, KIT_WALL_MS + 70000);
+    cr_assert_eq(kit_status(&kit, "m").code, TRI_ERROR_NO_ANSWER);
+}
+
 VIEW_TEST(D01_status_shows_no_outcome_before_its_record_is_durable)
 {
     kit_submit(&kit, "m", TRI_ALL_OR_NOTHING);
