@@ -23,7 +23,8 @@
 #include "engine/participant.h"
 
 #include <assert.h>
-#include <string.h>
+
+#include "engine/record_bytes.h"
 
 #define FIXED_BYTES_MAX 150U
 static_assert(FIXED_BYTES_MAX + TRI_ID_BYTES_MAX <= TRI_PARTICIPANT_RECORD_BYTES_MAX,
@@ -33,28 +34,14 @@ static_assert(FIXED_BYTES_MAX + TRI_ID_BYTES_MAX <= TRI_PARTICIPANT_RECORD_BYTES
 
 /* ---- writing ---- */
 
-static uint8_t *put(uint8_t *at, uint64_t value, uint32_t bytes)
-{
-    for (uint32_t i = 0; i < bytes; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
-    }
-    return at + bytes;
-}
-
-static uint8_t *put_key(uint8_t *at, struct tri_key key)
-{
-    at = put(at, key.lo, 8);
-    return put(at, key.hi, 8);
-}
-
 /* Rounded up: a reservation must not end before the coordinator's count (L04). */
 static uint8_t *put_time(uint8_t *at, const struct tri_participant *participant, uint64_t time_ns)
 {
     uint64_t rest_ns = time_ns > participant->now_ns ? time_ns - participant->now_ns : 0;
     uint64_t rest_ms = (rest_ns + TRI_NS_PER_MS - 1) / TRI_NS_PER_MS;
 
-    at = put(at, participant->wall_ms + rest_ms, 8);
-    return put(at, rest_ms, 8);
+    at = put_u64(at, participant->wall_ms + rest_ms);
+    return put_u64(at, rest_ms);
 }
 
 /* Whether the end of a reservation means something. */
@@ -65,10 +52,10 @@ static bool has_ttl(uint32_t state, uint32_t flags)
 
 static uint8_t *put_rare(uint8_t *at, const struct tri_participant_rare *rare)
 {
-    at = put(at, rare->abort_refused, 8);
-    at = put(at, rare->rollback_attempt, 8);
-    at = put(at, rare->rollback_low, 8);
-    return put(at, rare->rollback_code, 1);
+    at = put_u64(at, rare->abort_refused);
+    at = put_u64(at, rare->rollback_attempt);
+    at = put_u64(at, rare->rollback_low);
+    return put_u8(at, rare->rollback_code);
 }
 
 static uint8_t *put_message(uint8_t *at, const struct tri_participant *participant, uint32_t index)
@@ -78,14 +65,14 @@ static uint8_t *put_message(uint8_t *at, const struct tri_participant *participa
     at = put_key(at, entry->key);
     memcpy(at, entry->hash.at, sizeof(entry->hash.at));
     at += sizeof(entry->hash.at);
-    at = put(at, entry->attempt, 8);
-    at = put(at, entry->tombstone, 8);
-    at = put(at, entry->token, 8);
-    at = put(at, entry->token_instance, 4);
-    at = put(at, entry->state, 1);
-    at = put(at, entry->flags & TRI_PARTICIPANT_FLAGS_KEPT, 1);
-    at = put(at, entry->prepare_code, 1);
-    at = put(at, entry->commit_code, 1);
+    at = put_u64(at, entry->attempt);
+    at = put_u64(at, entry->tombstone);
+    at = put_u64(at, entry->token);
+    at = put_u32(at, entry->token_instance);
+    at = put_u8(at, entry->state);
+    at = put_u8(at, entry->flags & TRI_PARTICIPANT_FLAGS_KEPT);
+    at = put_u8(at, entry->prepare_code);
+    at = put_u8(at, entry->commit_code);
     at = put_time(at, participant, entry->forget_ns);
     if (has_ttl(entry->state, entry->flags)) {
         at = put_time(at, participant, entry->ttl_ns);
@@ -93,7 +80,7 @@ static uint8_t *put_message(uint8_t *at, const struct tri_participant *participa
     if ((entry->flags & TRI_PARTICIPANT_RARE) != 0) {
         at = put_rare(at, &participant->rares[index]);
     }
-    at = put(at, entry->id_bytes, 1);
+    at = put_u8(at, entry->id_bytes);
     memcpy(at, entry->id, entry->id_bytes);
     return at + entry->id_bytes;
 }
@@ -117,76 +104,28 @@ uint32_t tri_participant_record(const struct tri_participant *participant,
         break;
     default:
         assert(append->record == TRI_PARTICIPANT_RECORD_CHECKPOINT);
-        at = put(at, append->begin_lsn, 8);
+        at = put_u64(at, append->begin_lsn);
         break;
     }
     assert(at <= to + TRI_PARTICIPANT_RECORD_BYTES_MAX);
     return (uint32_t)(at - to);
 }
 
-/* ---- reading: a journal's bytes are as little trusted as a peer's ---- */
+/* ---- reading ---- */
 
-struct reader {
-    const uint8_t *at;
-    const uint8_t *end;
+/* A record, and the time at which it is read. */
+struct replay {
+    struct reader reader;
     uint64_t now_ns;
     uint64_t wall_ms;
-    const char *fault; /* the first one */
 };
 
-static void reader_expect(struct reader *reader, bool holds, const char *fault)
-{
-    if (!holds && reader->fault == NULL) {
-        reader->fault = fault;
-    }
-}
-
-/* Whether so many bytes are left; if not, none are. */
-static bool reader_has(struct reader *reader, uint32_t bytes)
-{
-    if ((size_t)(reader->end - reader->at) < bytes) {
-        reader_expect(reader, false, "the record is too short");
-        reader->at = reader->end;
-        return false;
-    }
-    return true;
-}
-
-static uint64_t get(struct reader *reader, uint32_t bytes)
-{
-    uint64_t value = 0;
-
-    if (!reader_has(reader, bytes)) {
-        return 0;
-    }
-    for (uint32_t i = 0; i < bytes; i++) {
-        value |= (uint64_t)reader->at[i] << (8 * i);
-    }
-    reader->at += bytes;
-    return value;
-}
-
-static void get_raw(struct reader *reader, void *to, uint32_t bytes)
-{
-    if (reader_has(reader, bytes)) {
-        memcpy(to, reader->at, bytes);
-        reader->at += bytes;
-    }
-}
-
-static struct tri_key get_key(struct reader *reader)
-{
-    struct tri_key key = {.lo = get(reader, 8), .hi = 0};
-
-    key.hi = get(reader, 8);
-    return key;
-}
-
 /* A time as the monotonic clock of this life counts it. */
-static uint64_t get_time(struct reader *reader)
+static uint64_t get_time(struct replay *replay)
 {
+    struct reader *reader = &replay->reader;
     uint64_t time_ms = get(reader, 8);
-    uint64_t rest_ms = time_ms > reader->wall_ms ? time_ms - reader->wall_ms : 0;
+    uint64_t rest_ms = time_ms > replay->wall_ms ? time_ms - replay->wall_ms : 0;
     uint64_t rest_ms_max = get(reader, 8);
 
     if (rest_ms_max > REST_MS_MAX) {
@@ -194,7 +133,7 @@ static uint64_t get_time(struct reader *reader)
         return 0;
     }
     rest_ms = rest_ms < rest_ms_max ? rest_ms : rest_ms_max;
-    return reader->now_ns + rest_ms * TRI_NS_PER_MS;
+    return replay->now_ns + rest_ms * TRI_NS_PER_MS;
 }
 
 static uint8_t get_code(struct reader *reader)
@@ -257,9 +196,11 @@ static void reader_check_rare(struct reader *reader, const struct tri_participan
     }
 }
 
-static void get_message(struct reader *reader, struct tri_participant_entry *entry,
+static void get_message(struct replay *replay, struct tri_participant_entry *entry,
                         struct tri_participant_rare *rare)
 {
+    struct reader *reader = &replay->reader;
+
     entry->key = get_key(reader);
     get_raw(reader, entry->hash.at, sizeof(entry->hash.at));
     entry->attempt = get(reader, 8);
@@ -270,9 +211,9 @@ static void get_message(struct reader *reader, struct tri_participant_entry *ent
     entry->flags = (uint8_t)get(reader, 1);
     entry->prepare_code = get_code(reader);
     entry->commit_code = get_code(reader);
-    entry->forget_ns = get_time(reader);
+    entry->forget_ns = get_time(replay);
     if (has_ttl(entry->state, entry->flags)) {
-        entry->ttl_ns = get_time(reader);
+        entry->ttl_ns = get_time(replay);
     }
     if ((entry->flags & TRI_PARTICIPANT_RARE) != 0) {
         rare->abort_refused = get(reader, 8);
@@ -289,26 +230,19 @@ static void get_message(struct reader *reader, struct tri_participant_entry *ent
     }
 }
 
-static enum tri_result reader_end(struct reader *reader, const char **fault)
-{
-    reader_expect(reader, reader->at == reader->end, "the record is too long");
-    *fault = reader->fault;
-    return reader->fault == NULL ? TRI_OK : TRI_VIOLATION;
-}
-
 /* ---- back ---- */
 
-static enum tri_result replay_message(struct tri_participant *participant, struct reader *reader,
+static enum tri_result replay_message(struct tri_participant *participant, struct replay *replay,
                                       uint32_t *index, const char **fault)
 {
     struct tri_participant_entry image = {.lsn = 0};
     struct tri_participant_rare rare = {.abort_refused = 0};
     struct tri_participant_entry *entry;
 
-    get_message(reader, &image, &rare);
-    reader_expect(reader, image.token_instance < participant->options.instance,
+    get_message(replay, &image, &rare);
+    reader_expect(&replay->reader, image.token_instance < participant->options.instance,
                   "its token is of this instance or a later one: the number was not raised");
-    if (reader_end(reader, fault) != TRI_OK) {
+    if (reader_end(&replay->reader, fault) != TRI_OK) {
         return TRI_VIOLATION;
     }
     *index = tri_participant_find(participant, image.key);
@@ -355,9 +289,8 @@ enum tri_result tri_participant_replay(struct tri_participant *participant,
                                        uint64_t now_ns, uint64_t wall_ms, uint32_t *entry,
                                        const char **fault)
 {
-    struct reader reader = {
-        .at = payload.at,
-        .end = payload.at + payload.bytes,
+    struct replay replay = {
+        .reader = {.at = payload.at, .end = payload.at + payload.bytes},
         .now_ns = now_ns,
         .wall_ms = wall_ms,
     };
@@ -370,12 +303,12 @@ enum tri_result tri_participant_replay(struct tri_participant *participant,
     *fault = NULL;
     switch (kind) {
     case TRI_PARTICIPANT_RECORD_MESSAGE:
-        return replay_message(participant, &reader, entry, fault);
+        return replay_message(participant, &replay, entry, fault);
     case TRI_PARTICIPANT_RECORD_FORGOTTEN:
-        return replay_forgotten(participant, &reader, entry, fault);
+        return replay_forgotten(participant, &replay.reader, entry, fault);
     case TRI_PARTICIPANT_RECORD_CHECKPOINT:
-        (void)get(&reader, 8);
-        return reader_end(&reader, fault);
+        (void)get(&replay.reader, 8);
+        return reader_end(&replay.reader, fault);
     default:
         *fault = "no kind of record";
         return TRI_VIOLATION;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/engine.h"
-
-#include <string.h>
-
 #include "engine/order.h"
+#include "engine/record_bytes.h"
 
 /* Everything but targets and canonical bytes. */
 #define FIXED_BYTES_MAX  256U
@@ -70,42 +68,7 @@ static const uint8_t stages[TRI_ROUND_STATE_COUNT] = {
 };
 static_assert(TRI_ROUND_STATE_COUNT == 16, "a new state needs its stage");
 
-/* ---- writing: the room for the longest record is there, so nothing is checked ---- */
-
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are written as they lie");
-
-/* One store each, which compilers do not make of a loop over bytes. */
-static uint8_t *put_u8(uint8_t *at, uint32_t value)
-{
-    *at = (uint8_t)value;
-    return at + 1;
-}
-
-static uint8_t *put_u16(uint8_t *at, uint32_t value)
-{
-    uint16_t stored = (uint16_t)value;
-
-    memcpy(at, &stored, sizeof(stored));
-    return at + sizeof(stored);
-}
-
-static uint8_t *put_u32(uint8_t *at, uint32_t value)
-{
-    memcpy(at, &value, sizeof(value));
-    return at + sizeof(value);
-}
-
-static uint8_t *put_u64(uint8_t *at, uint64_t value)
-{
-    memcpy(at, &value, sizeof(value));
-    return at + sizeof(value);
-}
-
-static uint8_t *put_raw(uint8_t *at, const void *from, size_t bytes)
-{
-    memcpy(at, from, bytes);
-    return at + bytes;
-}
+/* ---- writing ---- */
 
 /* Tokens are so short that a call, or an instruction for runs of any length, costs more. */
 static uint8_t *put_tokens(uint8_t *at, const struct tri_target *target)
@@ -124,12 +87,6 @@ static uint8_t *put_tokens(uint8_t *at, const struct tri_target *target)
     }
     memcpy(at + bytes - 8, from + bytes - 8, 8); /* the last one overlaps */
     return at + bytes;
-}
-
-static uint8_t *put_key(uint8_t *at, struct tri_key key)
-{
-    at = put_u64(at, key.lo);
-    return put_u64(at, key.hi);
 }
 
 static uint32_t mask_bytes(uint32_t targets)
@@ -336,48 +293,14 @@ uint32_t tri_engine_record(struct tri_engine *engine, const struct tri_effect *a
     return (uint32_t)(at - to);
 }
 
-/* ---- reading: a journal's bytes are as little trusted as a peer's ---- */
-
-struct reader {
-    const uint8_t *at;
-    const uint8_t *end;
-    const char *fault; /* the first one */
-};
-
-static uint64_t get(struct reader *reader, uint32_t bytes)
-{
-    uint64_t value = 0;
-
-    if ((size_t)(reader->end - reader->at) < bytes) {
-        reader->fault = reader->fault == NULL ? "the record is too short" : reader->fault;
-        reader->at = reader->end;
-        return 0;
-    }
-    for (uint32_t i = 0; i < bytes; i++) {
-        value |= (uint64_t)reader->at[i] << (8 * i);
-    }
-    reader->at += bytes;
-    return value;
-}
-
-static void get_raw(struct reader *reader, void *to, uint32_t bytes)
-{
-    if ((size_t)(reader->end - reader->at) < bytes) {
-        reader->fault = reader->fault == NULL ? "the record is too short" : reader->fault;
-        reader->at = reader->end;
-        memset(to, 0, bytes);
-        return;
-    }
-    memcpy(to, reader->at, bytes);
-    reader->at += bytes;
-}
+/* ---- reading ---- */
 
 static uint64_t get_below(struct reader *reader, uint32_t bytes, uint64_t limit, const char *fault)
 {
     uint64_t value = get(reader, bytes);
 
     if (value >= limit) {
-        reader->fault = reader->fault == NULL ? fault : reader->fault;
+        reader_expect(reader, false, fault);
         return 0;
     }
     return value;
@@ -410,13 +333,13 @@ static void get_content(struct reader *reader, struct tri_record_content *conten
     if ((size_t)(reader->end - reader->at) < canonical_bytes ||
         content->inner_at > canonical_bytes || content->id_bytes == 0 ||
         (uint32_t)content->id_at + content->id_bytes > canonical_bytes) {
-        reader->fault = reader->fault == NULL ? "the message's parts lie outside" : reader->fault;
+        reader_expect(reader, false, "the message's parts lie outside");
         return;
     }
     content->canonical = (struct tri_bytes){.at = reader->at, .bytes = canonical_bytes};
     if (!tri_inner_is_whole((struct tri_bytes){.at = reader->at + content->inner_at,
                                                .bytes = canonical_bytes - content->inner_at})) {
-        reader->fault = reader->fault == NULL ? "the message cannot be read" : reader->fault;
+        reader_expect(reader, false, "the message cannot be read");
     }
     reader->at += canonical_bytes;
 }
@@ -444,11 +367,10 @@ static void get_targets(struct reader *reader, struct tri_record_standing *stand
         get_raw(reader, target->tokens, target->token_set_bytes);
         if (target->token_set_bytes > 0 &&
             !tri_tokens_are_whole((struct tri_bytes){target->tokens, target->token_set_bytes})) {
-            reader->fault = reader->fault == NULL ? "no tokens" : reader->fault;
+            reader_expect(reader, false, "no tokens");
         }
         if (!tri_error_known(target->code) || !target_is_new(standing, i)) {
-            reader->fault =
-                reader->fault == NULL ? "no error code, or a target twice" : reader->fault;
+            reader_expect(reader, false, "no error code, or a target twice");
         }
     }
 }
@@ -467,14 +389,14 @@ static void get_standing(struct reader *reader, struct tri_record_standing *stan
     standing->target_count =
         (uint8_t)get_below(reader, 1, TRI_TARGETS_MAX + 1U, "too many targets");
     if (standing->target_count == 0 || !tri_error_known(standing->cause)) {
-        reader->fault = reader->fault == NULL ? "no targets, or no error code" : reader->fault;
+        reader_expect(reader, false, "no targets, or no error code");
         return;
     }
     all = UINT64_MAX >> (TRI_TARGETS_MAX - standing->target_count);
     for (uint32_t i = 0; i < MASKS; i++) {
         masks[i] = get(reader, mask_bytes(standing->target_count));
         if ((masks[i] & ~all) != 0) {
-            reader->fault = reader->fault == NULL ? "a mask names no target" : reader->fault;
+            reader_expect(reader, false, "a mask names no target");
         }
     }
     standing->refused = masks[0];
@@ -532,12 +454,12 @@ static void get_result(struct reader *reader, struct tri_record_result *result)
     }
     if (!tri_error_known(result->code) || !tri_view_summary_fits(result->summary) ||
         result->attempt_n == 0) {
-        reader->fault = reader->fault == NULL ? "no result" : reader->fault;
+        reader_expect(reader, false, "no result");
     }
     if (result->chain_count > 0 &&
         ((result->done_mask | result->refused_mask) &
          ~(UINT64_MAX >> (TRI_TARGETS_MAX - result->chain_count))) != 0) {
-        reader->fault = reader->fault == NULL ? "a mask names no target" : reader->fault;
+        reader_expect(reader, false, "a mask names no target");
     }
 }
 
@@ -580,9 +502,5 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
     if (parts->has_result && reader.fault == NULL) {
         get_result(&reader, &parts->result);
     }
-    if (reader.fault == NULL && reader.at != reader.end) {
-        reader.fault = "the record is too long";
-    }
-    *fault = reader.fault;
-    return reader.fault == NULL ? TRI_OK : TRI_VIOLATION;
+    return reader_end(&reader, fault);
 }
