@@ -55,18 +55,12 @@ static int affinity_samples(struct stage stages[SIDES], const struct bench_run *
 int bench_affinity(const struct bench_run *run)
 {
     static struct stage stages[SIDES];
-    struct stage_options options = {
-        .capacities = "rounds: 16384, dedupEntries: 4194304, waiters: 16384, bodies416: 16384",
-        .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
-        .chains = "",
-        .clients = "",
-        .entries = run->is_smoke ? 262144U : 2097152U,
-        .shards = 2,
-        .chain_connections = 1,
-    };
+    struct stage_options options = stage_rounds(run);
     bool is_open = false;
     int result = 1;
 
+    options.shards = 2;
+    options.chain_connections = 1;
     bench_pin(1);
     is_open = stage_open(&stages[0], &options, run);
     options.chain_connections = 2;

@@ -368,13 +368,7 @@ static int rounds_all(const struct bench_run *run)
     static struct sides without;
     static struct sides with;
     struct bench_series limit = {0};
-    struct stage_options options = {
-        .capacities = "rounds: 16384, dedupEntries: 4194304, waiters: 16384, bodies416: 16384",
-        .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
-        .chains = "",
-        .clients = "",
-        .entries = run->is_smoke ? 262144U : 2097152U,
-    };
+    struct stage_options options = stage_rounds(run);
     uint64_t duration_ns = run->is_smoke ? 50000000U : 1000000000U;
     uint32_t alone = run->is_smoke ? 20 : 1000;
     bool is_good = bare_start(&bare) && stage_open(&none, &options, run);

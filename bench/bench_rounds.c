@@ -64,13 +64,7 @@ static int run_samples(struct stage *stage, struct bare *bare, const struct benc
 int bench_rounds(const struct bench_run *run)
 {
     static struct stage stage;
-    struct stage_options options = {
-        .capacities = "rounds: 16384, dedupEntries: 4194304, waiters: 16384, bodies416: 16384",
-        .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
-        .chains = "",
-        .clients = "",
-        .entries = run->is_smoke ? 262144U : 2097152U,
-    };
+    struct stage_options options = stage_rounds(run);
     struct bare bare = {0};
     int result = 1;
 

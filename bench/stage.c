@@ -22,6 +22,17 @@
 
 const char *const stage_chain_ids[STAGE_CHAINS] = {"eip155:8453", "eip155:42161", "eip155:10"};
 
+struct stage_options stage_rounds(const struct bench_run *run)
+{
+    return (struct stage_options){
+        .capacities = "rounds: 16384, dedupEntries: 4194304, waiters: 16384, bodies416: 16384",
+        .more = "chainSharePermille: 1000\npeerSharePermille: 1000\n",
+        .chains = "",
+        .clients = "",
+        .entries = run->is_smoke ? 262144U : 2097152U,
+    };
+}
+
 /* ---- processes ---- */
 
 pid_t stage_spawn(const char *program, const char *const arguments[], uint32_t cpu)

@@ -37,6 +37,10 @@ struct stage_options {
     bool is_talkative;          /* the server's log, on stderr, from the level info on */
 };
 
+/* Room for 1,024 rounds in flight, shares that nobody meets, and a table that remembers all of a
+ * run. */
+struct stage_options stage_rounds(const struct bench_run *run);
+
 struct stage {
     char directory[64];
     uint16_t port;

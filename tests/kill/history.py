@@ -284,8 +284,10 @@ class Coordinator(Journal):
         if kind == PRIMARY or stage == RECORDED:
             self.primary.setdefault((ident, attempt), tail.epoch)
         if stage in (DECIDED, RECORDED) and (ident, attempt) not in self.decided:
-            self.decided[ident, attempt] = self.tokens(
-                tail, block, at + STANDING.size + 6 * ((count + 7) // 8), count)
+            at += STANDING.size + 6 * ((count + 7) // 8)
+            # PRIMARY leaves the targets to the decision before it.
+            self.decided[ident, attempt] = (
+                {} if kind == PRIMARY else self.tokens(tail, block, at, count))
 
     def tokens(self, tail, block, at, count):
         tokens = {}

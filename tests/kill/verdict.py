@@ -231,7 +231,9 @@ class Questions:
                  and (ident, co.PREPARE) not in self.expected]
         for ident in draw.sample(known, min(ASKED_MAX, len(known))):
             attempt = told.results[ident][0][3]
-            tokens = coordinator.decided.get((ident, attempt), {}).get(name, [])
+            tokens = coordinator.decided.get((ident, attempt), {}).get(name)
+            if tokens is None:
+                continue
             number = int(attempt.split(".")[0]) << 32 | int(attempt.split(".")[1])
             for phase in (co.PREPARE, co.COMMIT, co.FINALIZE):
                 self.ask(messages[ident], phase, number, tokens)
