@@ -357,6 +357,15 @@ bool attack_start(struct attack *attack, const struct attack_options *options)
     return false;
 }
 
+void attack_rest(const struct attack *attack, bool is_resting)
+{
+    for (uint32_t i = 0; i < ATTACK_PROCESSES_MAX; i++) {
+        if (attack->pids[i] > 0) {
+            (void)kill(attack->pids[i], is_resting ? SIGSTOP : SIGCONT);
+        }
+    }
+}
+
 uint64_t attack_stop(struct attack *attack)
 {
     uint64_t done = 0;

@@ -43,6 +43,8 @@ struct attack {
     struct attack_shared *shared;
 };
 
+/* attack_rest stops the attackers, or lets them go on; what stands stays. */
+void attack_rest(const struct attack *attack, bool is_resting);
 /* attack_start begins it and returns when all connections stand (those that come and go need not);
  * false after a message.  attack_stop ends it and returns how often it did its worst: connections,
  * or frames; accepts a zeroed attack. */

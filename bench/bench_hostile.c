@@ -3,12 +3,16 @@
  * What hostile peers take from a well-behaved client: its p99, beside each of the attacks of
  * bench/attack.h.
  *
- * The client is an open loop at half the rate that the same stage reached with 64 in flight (more
- * in flight share packets as an open loop cannot): it submits when a message is due, whatever has
- * become of the others, and a latency counts from when the message was due.  A pair is two periods,
- * one after the other: A/A without an attack in either, A/B with one in the second.  Pairs of both
- * kinds alternate, and each period's p99, the median of those of its 16 parts, is divided by that
- * of the period before it; the median of A/B over the median of A/A is what the attack did.
+ * The client is an open loop at half the rate that a stage reached with 64 in flight (more in
+ * flight share packets as an open loop cannot): it submits when a message is due, whatever has
+ * become of the others, and a latency counts from when the message was due.
+ *
+ * Two stages stand beside each other, and only the second is attacked.  In a series they take
+ * turns, 16 windows of 20 ms each, so that neighbours see the same machine, and the attackers rest
+ * while the first is measured (connections, halves and whatever else stands stays).  The p99 of the
+ * second over that of the first, of two neighbours, is a shift; a series gives the median of
+ * its 16. Blocks of four series without the attack (A/A) alternate with blocks of four with it
+ * (A/B): the median of A/B over the median of A/A is what the attack did.
  *
  * Estimate: an idle peer costs nothing; a stranger costs some 40 us from its accept to its close,
  * at 500 a second 2 % of a core, but one a turn; a refused submit 0.5 us, at 10,000 a second 0.5 %,
@@ -26,14 +30,17 @@
 #include "bench/stage.h"
 
 #define IN_FLIGHT       64U
-#define PARTS           16U    /* of a period */
+#define SIDES           2U
+#define PARTS           16U /* windows of a side in a series */
+#define BLOCK_SERIES    4U
 #define OPEN_MAX        65536U /* a power of two; messages open at once, and then some */
 #define TICK_NS         100000U
 #define PATIENCE_NS     UINT64_C(20000000000)
 #define RATE_RUNS       5U
-#define SETTLE_MS       20
+#define REST_MS         300 /* shared machines slow down who takes all of them for long */
+#define SETTLE_MS       5
+#define AFTERMATH_MS    500      /* until those who have gone are forgotten */
 #define WINDOW_MAX      1000000U /* messages */
-#define QUIET_NS        UINT64_C(2000000000)
 #define CONNECTIONS_MAX 10400U
 
 struct window {
@@ -154,21 +161,6 @@ static double window_play(struct stage *stage, uint64_t interval_ns, uint64_t du
     return (double)latencies_ns[rank] / 1e3;
 }
 
-/* The median of the p99s of the parts of a period: a machine that stops for a moment spoils one of
- * them. */
-static double period_play(struct stage *stage, uint64_t interval_ns, uint64_t duration_ns)
-{
-    double p99s_us[PARTS];
-
-    for (uint32_t i = 0; i < PARTS; i++) {
-        p99s_us[i] = window_play(stage, interval_ns, duration_ns / PARTS);
-        if (p99s_us[i] < 0) {
-            return -1;
-        }
-    }
-    return bench_middle(p99s_us, PARTS);
-}
-
 /* Half the median of some closed loops, as an interval. */
 static uint64_t stage_interval_ns(struct stage *stage, uint32_t runs, uint64_t duration_ns)
 {
@@ -209,87 +201,92 @@ static double memory_mib(pid_t pid)
     return mib;
 }
 
-/* CPU time that the server uses while nobody asks it for anything, of a short while. */
-static double scene_idle_us(const struct stage *stage)
-{
-    double before_us = stage_cpu_us(stage->server);
-
-    (void)poll(NULL, 0, SETTLE_MS);
-    return stage_cpu_us(stage->server) - before_us;
-}
-
-/* Until the server has little more to do with those who have gone than what it does anyway: it
- * sweeps its table. */
-static void scene_settle(const struct stage *stage, double idle_us)
-{
-    uint64_t end_ns = bench_now_ns() + QUIET_NS;
-
-    while (bench_now_ns() < end_ns && scene_idle_us(stage) > idle_us * 1.2 + SETTLE_MS * 10.0) {
-        /* it still has */
-    }
-}
-
 struct outcome {
     struct bench_series aa;
     struct bench_series ab;
     struct bench_series alone_us;
     struct bench_series beside_us;
-    double idle_us;
     double memory_mib;
     uint64_t done;
 };
 
-/* One pair; false if it broke. */
-static bool scene_pair(struct stage *stage, const struct attack_options *options,
-                       uint64_t interval_ns, uint64_t duration_ns, struct outcome *outcome)
+/* One series: the stages take turns, and the attack, if there is one, rests while the first is
+ * measured.  False if it broke. */
+static bool series_play(struct stage *stages, const struct attack *attack, uint64_t interval_ns,
+                        uint64_t duration_ns, struct outcome *outcome)
 {
-    double alone_us = period_play(stage, interval_ns, duration_ns);
-    struct attack attack = {0};
-    double memory = 0;
-    double beside_us = 0;
+    double p99s_us[SIDES][PARTS];
+    double shifts[PARTS];
+    uint64_t order = bench_now_ns() / 1000 * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 
-    if (options != NULL && !attack_start(&attack, options)) {
-        (void)attack_stop(&attack);
-        return false;
+    for (uint32_t i = 0; i < PARTS * SIDES; i++) {
+        /* No rhythm of the machine's own may meet one of ours. */
+        uint32_t side = (i + (order >> i / SIDES)) % SIDES;
+        double *p99_us = &p99s_us[side][i / SIDES];
+
+        if (attack != NULL) {
+            attack_rest(attack, side == 0);
+        }
+        (void)poll(NULL, 0, SETTLE_MS);
+        *p99_us = window_play(&stages[side], interval_ns, duration_ns / PARTS);
+        if (*p99_us < 0) {
+            return false;
+        }
     }
-    /* The first moments of an attack are not what is measured. */
-    beside_us = period_play(stage, interval_ns, duration_ns / 2);
-    beside_us = beside_us < 0 ? -1 : period_play(stage, interval_ns, duration_ns);
-    memory = memory_mib(stage->server);
-    outcome->memory_mib = memory > outcome->memory_mib ? memory : outcome->memory_mib;
-    outcome->done += attack_stop(&attack);
-    if (alone_us <= 0 || beside_us <= 0) {
-        return false;
+    for (uint32_t i = 0; i < PARTS; i++) {
+        shifts[i] = p99s_us[1][i] / p99s_us[0][i];
     }
-    bench_add(options == NULL ? &outcome->aa : &outcome->ab, beside_us / alone_us);
-    if (options != NULL) {
-        bench_add(&outcome->alone_us, alone_us);
-        bench_add(&outcome->beside_us, beside_us);
-        scene_settle(stage, outcome->idle_us);
+    (void)poll(NULL, 0, REST_MS);
+    bench_add(attack == NULL ? &outcome->aa : &outcome->ab, bench_middle(shifts, PARTS));
+    if (attack != NULL) {
+        bench_add(&outcome->alone_us, bench_middle(p99s_us[0], PARTS));
+        bench_add(&outcome->beside_us, bench_middle(p99s_us[1], PARTS));
     }
     return true;
 }
 
-static bool scene_play(struct stage *stage, const struct scene *scene, const struct bench_run *run)
+/* Some series without the attack, and as many with it. */
+static bool block_play(struct stage *stages, const struct attack_options *options,
+                       uint64_t interval_ns, uint64_t duration_ns, struct outcome *outcome)
+{
+    struct attack attack = {0};
+    bool is_good = true;
+    double memory = 0;
+
+    for (uint32_t i = 0; i < BLOCK_SERIES && is_good; i++) {
+        is_good = series_play(stages, NULL, interval_ns, duration_ns, outcome);
+    }
+    is_good = is_good && attack_start(&attack, options);
+    for (uint32_t i = 0; i < BLOCK_SERIES && is_good; i++) {
+        is_good = series_play(stages, &attack, interval_ns, duration_ns, outcome);
+    }
+    memory = memory_mib(stages[1].server);
+    outcome->memory_mib = memory > outcome->memory_mib ? memory : outcome->memory_mib;
+    outcome->done += attack_stop(&attack);
+    (void)poll(NULL, 0, AFTERMATH_MS);
+    return is_good;
+}
+
+static bool scene_play(struct stage *stages, const struct scene *scene, const struct bench_run *run)
 {
     struct attack_options options = scene->attack;
-    uint64_t duration_ns = run->is_smoke ? 20000000U : 1000000000U;
-    uint64_t interval_ns = stage_interval_ns(stage, run->is_smoke ? 1 : RATE_RUNS, duration_ns / 2);
+    uint64_t duration_ns = run->is_smoke ? 20000000U : 320000000U;
+    uint64_t interval_ns =
+        stage_interval_ns(&stages[0], run->is_smoke ? 1 : RATE_RUNS, duration_ns / 2);
     struct outcome outcome = {0};
     double shift_aa = 0;
     double shift_ab = 0;
 
-    options.port = stage->port;
+    options.port = stages[1].port;
     options.connections = run->is_smoke ? scene->smoke_connections : options.connections;
     options.processes =
         options.processes < options.connections ? options.processes : options.connections;
-    if (interval_ns == 0 || period_play(stage, interval_ns, duration_ns) < 0) {
+    if (interval_ns == 0 || window_play(&stages[0], interval_ns, duration_ns) < 0 ||
+        window_play(&stages[1], interval_ns, duration_ns) < 0) {
         return false;
     }
-    outcome.idle_us = scene_idle_us(stage);
-    for (uint32_t i = 0; i < run->sample_count; i++) {
-        if (!scene_pair(stage, NULL, interval_ns, duration_ns, &outcome) ||
-            !scene_pair(stage, &options, interval_ns, duration_ns, &outcome)) {
+    for (uint32_t i = 0; i < run->sample_count; i += BLOCK_SERIES) {
+        if (!block_play(stages, &options, interval_ns, duration_ns, &outcome)) {
             return false;
         }
     }
@@ -309,28 +306,31 @@ static bool scene_play(struct stage *stage, const struct scene *scene, const str
 static int stage_scenes(const struct scene *scenes, size_t count, const char *limits,
                         const struct bench_run *run)
 {
-    static struct stage stage;
+    static struct stage stages[SIDES];
     char capacities[256];
     struct stage_options options = {
         .capacities = capacities,
         .more = limits,
         .chains = attack_chains,
         .clients = attack_clients,
-        .entries = run->is_smoke ? 262144U : 2097152U,
+        .entries = run->is_smoke ? 262144U : 1048576U,
         .assets = OPEN_MAX - 1,
     };
-    bool is_good = false;
+    bool is_good = true;
 
-    memset(&stage, 0, sizeof(stage));
+    memset(stages, 0, sizeof(stages));
     (void)snprintf(capacities, sizeof(capacities),
-                   "rounds: 262144, dedupEntries: 4194304, waiters: 262144, bodies416: 262144, "
+                   "rounds: 262144, dedupEntries: 1048576, waiters: 262144, bodies416: 262144, "
                    "connections: %u",
                    CONNECTIONS_MAX);
-    is_good = stage_open(&stage, &options, run);
-    for (size_t i = 0; i < count && is_good; i++) {
-        is_good = scene_play(&stage, &scenes[i], run);
+    for (uint32_t side = 0; side < SIDES; side++) {
+        is_good = is_good && stage_open(&stages[side], &options, run);
     }
-    stage_close(&stage);
+    for (size_t i = 0; i < count && is_good; i++) {
+        is_good = scene_play(stages, &scenes[i], run);
+    }
+    stage_close(&stages[0]);
+    stage_close(&stages[1]);
     return is_good ? 0 : 1;
 }
 
@@ -341,13 +341,14 @@ int bench_hostile(const struct bench_run *run)
 
     /* A p99 varies more than a rate does. */
     pairs.sample_count = run->is_smoke ? 1 : run->sample_count * 3 / 2 + 1;
+    pairs.sample_count = (pairs.sample_count + BLOCK_SERIES - 1) / BLOCK_SERIES * BLOCK_SERIES;
     pairs.sample_count =
         pairs.sample_count < BENCH_SAMPLES_MAX ? pairs.sample_count : BENCH_SAMPLES_MAX;
     bench_pin(1);
     (void)prctl(PR_SET_TIMERSLACK, 1UL);
     bench_note("GUARANTEED, 3 chains, journal none, ttlSeconds 1, retries 0, dedup window 3.5 s, "
-               "table 4194304, %u pairs of each kind",
-               pairs.sample_count);
+               "%u series of %u pairs, of each kind",
+               pairs.sample_count, PARTS);
     result = stage_scenes(crowds, sizeof(crowds) / sizeof(crowds[0]), crowd_limits, &pairs);
     if (result == 0) {
         result = stage_scenes(floods, sizeof(floods) / sizeof(floods[0]), "", &pairs);

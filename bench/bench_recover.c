@@ -4,14 +4,14 @@
  * how much memory.
  *
  * The messages are parked (bench/park.h), so that all of them are open at every kill.  Every sample
- * starts the server on what the one before left, and kills it as soon as it listens: nothing has
- * been taken over then, and the journal is what it was.  The time is that of the whole program,
- * from its fork until it listens: memory mapped and filled, journal read, checked and replayed, new
- * set begun.
+ * starts the server on what the one before left, and kills it as soon as it listens, before it has
+ * taken the old sets over: what is read is the same each time, and what few records of its
+ * checkpoint it had written by then.  The time is that of the whole program, from its fork until it
+ * listens: memory mapped and filled, journal read, checked and replayed, new set begun.
  *
- * Estimate: two records for a message, 0.6 GB for a million: 0.1 s to hash, 0.2 s to read from the
- * page cache; for each message a body copied, a round and an entry of the table opened and a timer
- * armed, 0.5 us that are mostly cache misses; 0.3 s to fill the memory: 0.8 s on two threads.
+ * Estimate: a record or two for a message, 0.6 GB for a million: 0.1 s to hash, 0.2 s to read from
+ * the page cache; for each message a body copied, a round and an entry of the table opened and a
+ * timer armed, 0.5 us that are mostly cache misses; 0.3 s to fill the memory: 0.8 s on two threads.
  *
  * Baselines: the same server starting with nothing to recover; read() of the same bytes by one
  * thread.

@@ -166,6 +166,11 @@ uint64_t tri_act_backoff_ns(const struct tri_engine *engine, const struct tri_ro
         backoff_ms = policy->backoff_max_ms;
     }
     spread_ms = backoff_ms * policy->jitter_permille / 1000;
+    if (spread_ms >= backoff_ms) {
+        /* Never no wait at all: what the step that ended an attempt says of it is read behind the
+         * step, and a tick would begin the next one in the same. */
+        spread_ms = backoff_ms - 1;
+    }
     mixed = (round->key.lo ^ (round->key.hi + retry)) * UINT64_C(0x9e3779b97f4a7c15);
     /* Downwards only: backoff_max is what the lock TTL counts on (L01). */
     return (backoff_ms - (spread_ms == 0 ? 0 : (mixed >> 32) % (spread_ms + 1))) * TRI_NS_PER_MS;
@@ -443,7 +448,9 @@ static void do_ABORT(struct tri_engine *engine, struct tri_round *round)
     do_ARM_RETRY(engine, round);
 }
 
-/* Until the next attempt the decision would be the last thing that a restart finds (D02). */
+/* Until the next attempt the decision would be the last thing that a restart finds (D02).  ABORT
+ * does not wait for the record: a restart in between sends COMMIT again, as D02 has it, and the
+ * chains that have had ABORT refuse it. */
 static void do_GIVE_UP(struct tri_engine *engine, struct tri_round *round)
 {
     do_ABORT(engine, round);

@@ -42,10 +42,12 @@ enum tri_log_result tri_journal_look(struct tri_journal *journal, int *failed)
     if (epoch == dir->epoch) {
         return TRI_LOG_DONE;
     }
-    (void)tri_journal_say(journal->trouble, dir->path, TRI_MANIFEST_NAME, 0,
-                          "it no longer names epoch %u as the newest one (%u): another process has "
-                          "taken the journal over, or the file was changed",
-                          dir->epoch, epoch);
+    if (!journal->has_failed_write) {
+        (void)tri_journal_say(journal->trouble, dir->path, TRI_MANIFEST_NAME, 0,
+                              "it no longer names epoch %u as the newest one (%u): another process "
+                              "has taken the journal over, or the file was changed",
+                              dir->epoch, epoch);
+    }
     return epoch > dir->epoch ? TRI_LOG_FENCED : TRI_LOG_FAILED;
 }
 
@@ -179,7 +181,7 @@ static void prepare_finish(struct tri_journal *journal)
         journal->counts.segments_made++;
         journal->counts.disk_bytes += prepare->bytes;
     }
-    if (prepare->has_failed) {
+    if (prepare->has_failed && !journal->has_failed_write) {
         journal->trouble[0] = '\0';
     }
     tri_journal_segment_add(journal, prepare->segment, prepare->file);

@@ -33,7 +33,7 @@ static void retire_fail(struct tri_journal *journal, int failed)
     struct journal_retire *retire = &journal->retire;
 
     (void)tri_journal_say(retire->trouble, journal->dir->path,
-                          retire->is_named ? retire->name : TRI_MANIFEST_NAME, failed,
+                          retire->step == RETIRE_REMOVE ? retire->name : TRI_MANIFEST_NAME, failed,
                           "the old sets stay: %s", strerror(-failed));
     journal->counts.retires_failed++;
     retire->retry_ns = journal->now_ns + RETIRE_RETRY_NS;

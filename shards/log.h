@@ -16,10 +16,10 @@
  *     tri_log_reserve(), the payload, tri_log_commit(), for every record
  *     while (tri_log_next(log, &request)) { start it }
  *
- * Group commit needs no timer: what a turn left is written at its end if fewer
- * than two writes are under way, so a lone record never waits; if two are, a
- * block waits and grows until one of them has ended or it holds 32 KiB; more
- * than four are never under way.
+ * Group commit needs no timer: what a turn left is written at its end if no
+ * write is under way, or if one is and it is little, so a lone record hardly
+ * ever waits; else it grows until a write has ended or it is much; more than
+ * four are never under way.
  *
  * Invariants: a record lies in one block, a block in one segment.  Writes may
  * end in any order; a record counts as durable when its block and all blocks

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/resource.h>
 
 #include "shards/route.h"
@@ -429,6 +430,38 @@ Test(journal, R08_when_files_are_short_the_next_segment_waits)
     kit_write(&kit, 0, 600);
     cr_expect(kit_exists("1-0-3.seg"), "it was tried again");
     kit_end(&kit);
+}
+
+Test(journal, D03_what_a_failed_write_has_said_stays)
+{
+    struct kit kit = kit_start(1, 1);
+    struct tri_journal *journal = kit.journals[0];
+    uint64_t end_ns = tri_clock_now_ns() + 20 * TRI_NS_PER_S;
+    struct rlimit before;
+    struct rlimit none;
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(mkdir(kit_path("1-0-2.seg"), 0700), 0);
+    while (tri_journal_counts(journal).prepares_failed == 0) {
+        cr_assert_lt(tri_clock_now_ns(), end_ns, "it never came about");
+        (void)tri_journal_turn(journal, tri_clock_now_ns());
+        (void)tri_journal_wait(journal, 10 * TRI_NS_PER_MS);
+    }
+    cr_assert_eq(rmdir(kit_path("1-0-2.seg")), 0);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    kit_append(&kit, 0, 1);
+    while (tri_log_failed_lsn(tri_journal_log(journal)) == 0) {
+        cr_assert_lt(tri_clock_now_ns(), end_ns, "it never came about");
+        (void)tri_journal_turn(journal, tri_clock_now_ns());
+        (void)tri_journal_wait(journal, 10 * TRI_NS_PER_MS);
+    }
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    kit_run(&kit, 0, is_prepared); /* the segment comes after all */
+    cr_expect_not_null(strstr(tri_journal_trouble(journal), "1-0-1.seg: "));
+    cr_expect_not_null(strstr(tri_journal_trouble(journal), "cannot be written: File too large"));
+    kit_kill(&kit);
 }
 
 Test(journal, it_works_in_a_loop_of_its_owner)

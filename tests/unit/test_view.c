@@ -240,3 +240,29 @@ VIEW_TEST(D01_status_shows_no_outcome_before_its_record_is_durable)
     cr_assert(!kit_status(&kit, "m").is_open);
     cr_assert_eq(kit_status(&kit, "m").code, TRI_ERROR_OPERATOR_REFUSED);
 }
+
+/* A frame is written behind the step that has ended its attempt. */
+VIEW_TEST(P05_an_abort_shows_the_tokens_of_its_attempt_however_soon_the_next_begins)
+{
+    for (uint32_t i = 0; i < 16; i++) {
+        struct tri_event tick = {.type = TRI_EVENT_TICK};
+        const struct tri_effect *abort = &kit.effects.at[0];
+        char id[8];
+
+        kit_fini(&kit);
+        kit_options(&kit);
+        for (uint32_t type = 0; type < TRI_TYPE_COUNT; type++) {
+            kit.options.policies[type][0].backoff_initial_ms = 1;
+            kit.options.policies[type][0].backoff_max_ms = 1;
+            kit.options.policies[type][0].jitter_permille = 1000;
+        }
+        kit_start(&kit);
+        (void)snprintf(id, sizeof(id), "m%u", i); /* the jitter depends on it */
+        kit_submit(&kit, id, TRI_GUARANTEED);
+        (void)kit_ok(&kit, id, 0, TRI_PHASE_PREPARE, 1);
+        kit.now_ns += 5000 * TRI_NS_PER_MS;
+        (void)kit_step_only(&kit, &tick);
+        cr_assert_eq(abort->send.kind, TRI_SEND_ABORT);
+        cr_expect_eq(abort->round.targets[0].token_set_bytes, 3U, "%s", id);
+    }
+}

@@ -13,7 +13,6 @@ Takes minutes, so without --always it runs only where TRI_DEEP is set.
 Prints TAP.
 """
 
-import importlib.util
 import os
 import re
 import shutil
@@ -22,15 +21,12 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", ".."))
+import planted  # noqa: E402  pylint: disable=wrong-import-position
+
 ROOT = os.environ.get("TRI_SOURCE_DIR", os.path.abspath(os.path.join(HERE, "..", "..", "..")))
 KILLS = "150"
 TRIES = 6   # what is lost depends on the moment
-
-# Patches are read as the simulator's are.
-_spec = importlib.util.spec_from_file_location("sim_planted",
-                                               os.path.join(ROOT, "tests/sim/planted/run.py"))
-sim_planted = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(sim_planted)
 
 
 def run(words, **more):
@@ -42,7 +38,7 @@ def build(folder):
     made = run(["ninja", "-C", os.path.join(folder, "build"), "tricast", "tricastd",
                 "tricast-chain"])
     if made.returncode != 0:
-        raise sim_planted.Fault(f"it does not build:\n{made.stdout[-2000:]}")
+        raise planted.Fault(f"it does not build:\n{made.stdout[-2000:]}")
 
 
 def prepare(folder):
@@ -51,7 +47,7 @@ def prepare(folder):
     made = run(["meson", "setup", os.path.join(folder, "build"), folder, "--buildtype=release",
                 "-Dtests=false"], env={**os.environ, "CC": os.environ.get("CC", "gcc")})
     if made.returncode != 0:
-        raise sim_planted.Fault(f"it cannot be configured:\n{made.stdout[-2000:]}")
+        raise planted.Fault(f"it cannot be configured:\n{made.stdout[-2000:]}")
     build(folder)
 
 
@@ -64,22 +60,23 @@ def kill(folder, seed):
     return done.returncode == 0, done.stdout
 
 
-def try_bug(folder, text):
+def try_bug(place, _, text):
     """Returns (whether it was caught as it must be, what happened)."""
-    caught_by, edits = sim_planted.parse_patch(text)
-    whole = {path: sim_planted.read(os.path.join(folder, path)) for path, _, _ in edits}
+    folder = os.path.join(place, "tree")
+    caught_by, edits = planted.parse_patch(text)
+    whole = {path: planted.read(os.path.join(folder, path)) for path, _, _ in edits}
     try:
-        sim_planted.apply(folder, edits)
+        planted.apply(folder, edits)
         build(folder)
         for seed in range(1, TRIES + 1):
             held, output = kill(folder, str(seed))
             if not held:
                 break
-    except sim_planted.Fault as fault:
+    except planted.Fault as fault:
         return False, str(fault)
     finally:
         for path, before in whole.items():
-            sim_planted.write(os.path.join(folder, path), before)
+            planted.write(os.path.join(folder, path), before)
     said = set(re.findall(r"^([A-Z][0-9]{2}): ", output, re.MULTILINE))
     if held:
         return False, "no kill noticed it"
@@ -89,30 +86,13 @@ def try_bug(folder, text):
 
 
 def main():
-    names = [word for word in sys.argv[1:] if word != "--always"]
-    if "--always" not in sys.argv and "TRI_DEEP" not in os.environ:
-        print("1..0 # SKIP planted bugs: only in ./dev test --deep")
-        return 0
-    names = names or sorted(name[:-6] for name in os.listdir(HERE) if name.endswith(".patch"))
-    failed = 0
-    with tempfile.TemporaryDirectory(prefix="tricast-planted-") as place:
+    def begin(place):
         folder = os.path.join(place, "tree")
         prepare(folder)
         held, output = kill(folder, "1")
-        print(f"{'ok' if held else 'not ok'} 1 - without a bug every promise holds", flush=True)
-        if not held:
-            print("# " + output.replace("\n", "\n# "))
-        failed += not held
-        for number, name in enumerate(names, 2):
-            caught, what = try_bug(folder, sim_planted.read(os.path.join(HERE, name + ".patch")))
-            failed += not caught
-            first, *rest = what.splitlines()
-            print(f"{'ok' if caught else 'not ok'} {number} - {name}: {first}")
-            for line in rest:
-                print("# " + line)
-            sys.stdout.flush()
-        print(f"1..{len(names) + 1}")
-    return 1 if failed else 0
+        return None if held else output
+
+    return planted.play(HERE, begin, try_bug)
 
 
 if __name__ == "__main__":

@@ -22,53 +22,12 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", ".."))
+import planted  # noqa: E402  pylint: disable=wrong-import-position
+
 ROOT = os.environ.get("TRI_SOURCE_DIR", os.path.abspath(os.path.join(HERE, "..", "..", "..")))
 COMPILER = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", '-DTRI_VERSION="0"', "-O1", "-I."]
 SEEDS = ["--from", "1", "--seeds", "20000"]
-
-
-class Fault(Exception):
-    """A patch that does not fit, or a source that does not compile."""
-
-
-def read(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def parse_patch(text):
-    """Returns the statements that catch the bug and [(path, old text, new text)]."""
-    caught_by = re.search(r"^# caught-by: (.*)$", text, re.MULTILINE).group(1).split()
-    edits = []
-    path = None
-    for line in text.splitlines(keepends=True):
-        if line.startswith("+++ b/"):
-            path = line[6:].strip()
-        elif line.startswith("@@"):
-            edits.append([path, "", ""])
-        elif line.startswith(("#", "---")) or not edits:
-            continue
-        else:
-            if line[0] in " -":
-                edits[-1][1] += line[1:]
-            if line[0] in " +":
-                edits[-1][2] += line[1:]
-    return caught_by, edits
-
-
-def apply(folder, edits):
-    """Applies hunks by their text, so that lines may move.  Returns the changed paths."""
-    for path, old, new in edits:
-        text = read(os.path.join(folder, path))
-        if text.count(old) != 1:
-            raise Fault(f"{path}: the lines to change stand there {text.count(old)} times")
-        write(os.path.join(folder, path), text.replace(old, new))
-    return {path for path, _, _ in edits}
 
 
 def sources(folder):
@@ -87,12 +46,12 @@ def compile_one(folder, source):
     made = subprocess.run([*COMPILER, "-MD", "-c", source, "-o", object_of(source)], cwd=folder,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if made.returncode != 0:
-        raise Fault(f"{source} does not compile:\n{made.stdout}")
+        raise planted.Fault(f"{source} does not compile:\n{made.stdout}")
 
 
 def depends_on(folder, source, changed):
     """Whether the compiler read one of the changed files for this source."""
-    listed = read(os.path.join(folder, object_of(source)[:-2] + ".d"))
+    listed = planted.read(os.path.join(folder, object_of(source)[:-2] + ".d"))
     return bool(changed & {os.path.normpath(word) for word in listed.split()})
 
 
@@ -126,14 +85,20 @@ def prepare(folder):
     build(folder, sources(folder))
 
 
-def try_bug(clean, folder, text):
+def try_bug(place, name, text):
     """Returns (whether it was caught as it must be, what happened)."""
-    caught_by, edits = parse_patch(text)
-    shutil.copytree(clean, folder, copy_function=shutil.copy2)
+    caught_by, edits = planted.parse_patch(text)
+    with tempfile.TemporaryDirectory(dir=place, prefix=name) as folder:
+        shutil.copytree(os.path.join(place, "clean"), folder, copy_function=shutil.copy2,
+                        dirs_exist_ok=True)
+        return judge(folder, caught_by, edits)
+
+
+def judge(folder, caught_by, edits):
     try:
-        changed = apply(folder, edits)
+        changed = planted.apply(folder, edits)
         build(folder, [name for name in sources(folder) if depends_on(folder, name, changed)])
-    except Fault as fault:
+    except planted.Fault as fault:
         return False, str(fault)
     run = simulate(folder)
     statement = broken_statement(run.stdout)
@@ -145,30 +110,13 @@ def try_bug(clean, folder, text):
 
 
 def main():
-    names = [word for word in sys.argv[1:] if word != "--always"]
-    if "--always" not in sys.argv and "TRI_DEEP" not in os.environ:
-        print("1..0 # SKIP planted bugs: only in ./dev test --deep")
-        return 0
-    names = names or sorted(name[:-6] for name in os.listdir(HERE) if name.endswith(".patch"))
-    failed = 0
-    with tempfile.TemporaryDirectory(prefix="tricast-planted-") as folder:
-        clean = os.path.join(folder, "clean")
+    def begin(place):
+        clean = os.path.join(place, "clean")
         prepare(clean)
-        passes = simulate(clean).returncode == 0
-        print(f"{'ok' if passes else 'not ok'} 1 - without a bug every promise holds", flush=True)
-        failed += not passes
-        for number, name in enumerate(names, 2):
-            caught, what = try_bug(clean, os.path.join(folder, name),
-                                   read(os.path.join(HERE, name + ".patch")))
-            failed += not caught
-            first, *rest = what.splitlines()
-            print(f"{'ok' if caught else 'not ok'} {number} - {name}: {first}")
-            for line in rest:
-                print("# " + line)
-            sys.stdout.flush()
-            shutil.rmtree(os.path.join(folder, name))
-        print(f"1..{len(names) + 1}")
-    return 1 if failed else 0
+        run = simulate(clean)
+        return None if run.returncode == 0 else run.stdout[-2000:]
+
+    return planted.play(HERE, begin, try_bug)
 
 
 if __name__ == "__main__":
