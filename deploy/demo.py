@@ -99,7 +99,9 @@ def say(text=""):
 class Stage:
     """The processes and files of one performance."""
 
-    def __init__(self, build_dir):
+    def __init__(self, build_dir, change=None):
+        """change: what is done to the server's configuration before it is written."""
+        self.change = change or str
         self.build_dir = os.path.abspath(build_dir)
         self.directory = os.path.join(tempfile.gettempdir(),
                                       f"tricast-demo-{os.getpid()}-{secrets.token_hex(4)}")
@@ -161,11 +163,11 @@ class Stage:
     def start_server(self):
         config = os.path.join(self.directory, "tricastd.yaml")
         with open(config, "w", encoding="utf-8") as file:
-            file.write(CONFIG.format(
+            file.write(self.change(CONFIG.format(
                 directory=self.directory, secret=self.secret,
                 ids=", ".join(f'"{chain}"' for chain in CHAINS),
                 chains="\n".join(f'  - id: "{chain}"\n    secret: {self.secret}'
-                                 for chain in CHAINS)))
+                                 for chain in CHAINS))))
         port_file = os.path.join(self.directory, "tricastd.port")
         self.daemon("tricastd", "tricastd", ["--config", config, "--port-file", port_file])
         self.wait_for("tricastd does not listen", lambda: os.path.exists(port_file))

@@ -18,6 +18,10 @@ BUILD_DIR = os.environ["TRI_BUILD_DIR"]
 sys.path.insert(0, os.path.join(SOURCE_DIR, "deploy"))
 import demo
 
+BURST = 2000
+BURSTS = 40
+DISK_BYTES = 32 << 20
+
 count = 0
 failures = 0
 
@@ -84,8 +88,48 @@ def story_restarts(stage):
        "P15: chains that were killed and started again go on from their ledgers")
 
 
-def with_stage(story):
-    stage = demo.Stage(BUILD_DIR)
+SMALL = """
+shards: 1
+rollbackWindowMs: 500
+clockAllowanceMs: 500
+timeouts: {prepareMs: 500, commitMs: 500, finalizeMs: 500}
+capacities: {segmentBytes: 4194304, checkpointBytes: 1048576}
+"""
+
+
+def small(config):
+    """The stage's configuration with a small journal and a short memory."""
+    for line in ("shards: 2\n", "rollbackWindowMs: 5000\n"):
+        config = config.replace(line, "")
+    for old, new in (("maxRetries: 2", "maxRetries: 0"), ("BackoffMs: 100", "BackoffMs: 1"),
+                     ("BackoffMs: 200\n", "BackoffMs: 1\n    dedupWindowMs: 3500\n")):
+        config = config.replace(old, new)
+    return config + SMALL
+
+
+def story_disk(stage):
+    """A steady load, many times what the journal may hold."""
+    folder = os.path.join(stage.directory, "server", "journal")
+    server = ["--server", f"127.0.0.1:{stage.port}"]
+    targets = [word for chain in demo.CHAINS for word in ("--target", chain)]
+    processed = most = 0
+    for burst in range(BURSTS):
+        _, views = stage.tricast("submit", *server, *targets, "--burst", str(BURST), "--id",
+                                 f"b{burst}-", "--asset", "bond-", "--ttl", "1", "--reason", "load",
+                                 "--atomicity", "GUARANTEED", "--in-flight", "256",
+                                 "--action", "RELEASE" if burst % 2 else "FREEZE")
+        processed += views[-1]["results"]["PROCESSED"]
+        most = max(most, sum(entry.stat().st_size for entry in os.scandir(folder)))
+    _, views = stage.tricast("stats", "--json", *server)
+    counters = {counter["name"]: counter["total"] for counter in views[0]["counters"]}
+    ok(processed == BURSTS * BURST, f"{processed} of {BURSTS * BURST} messages were PROCESSED")
+    ok(counters["journal_bytes"] > 2 * most and most < DISK_BYTES,
+       f"D06: {counters['journal_bytes'] >> 20} MiB were written, and the journal never took more "
+       f"than {most >> 20} MiB")
+
+
+def with_stage(story, change=None):
+    stage = demo.Stage(BUILD_DIR, change)
     try:
         stage.open()
         story(stage)
@@ -117,6 +161,7 @@ def story_demo_notices(name, old, new):
 def main():
     with_stage(story_operator)
     with_stage(story_restarts)
+    with_stage(story_disk, small)
     story_demo_notices("a chain that refuses to roll back", "        if chain == THIRD:\n",
                        '        if chain != THIRD:\n'
                        '            arguments += ["--misbehave", "ROLLBACK:refuse=ROLLBACK_FENCED"]\n'
