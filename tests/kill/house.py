@@ -6,6 +6,7 @@ late, refuse, lose frames and say things twice, so that every stage of a
 message lasts long enough to be hit.
 """
 
+import multiprocessing
 import os
 import random
 import signal
@@ -114,6 +115,17 @@ class Died(Exception):
     """A program ended by itself."""
 
 
+def keep_busy(path):
+    """A neighbour who writes to the same disk, so that a record takes a while to be durable."""
+    host.die_with_parent()
+    block = os.urandom(1 << 20)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while True:
+        for turn in range(8):
+            os.pwrite(file, block, turn << 20)
+        os.fdatasync(file)
+
+
 class House:
     """The four programs; killed by -9 only."""
 
@@ -124,6 +136,11 @@ class House:
         self.processes = {}   # by chain's name, or "tricastd"
         self.starts = 0
         self.connect = self.port
+        self.neighbour = None
+        if random.Random(f"{seed}/disk").random() < 0.5:
+            self.neighbour = multiprocessing.get_context("fork").Process(
+                target=keep_busy, args=(self.path("neighbour"),))
+            self.neighbour.start()
         for shards in range(1, SHARDS_MAX + 1):
             with open(self.path(f"tricastd-{shards}.yaml"), "w", encoding="utf-8") as file:
                 file.write(CONFIG.format(
@@ -186,6 +203,10 @@ class House:
                 process.kill()
             process.wait()
         self.processes = {}
+        if self.neighbour is not None:
+            self.neighbour.kill()
+            self.neighbour.join()
+            self.neighbour = None
 
     # ---- what a chain's ledger says ----
 

@@ -26,7 +26,7 @@ import planted  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = os.environ.get("TRI_SOURCE_DIR", os.path.abspath(os.path.join(HERE, "..", "..", "..")))
 KILLS = "150"
-TRIES = 6   # what is lost depends on the moment
+TRIES = 10   # what is lost depends on the moment
 
 
 def run(words, **more):
