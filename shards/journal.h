@@ -15,8 +15,8 @@
 
 struct tri_journal_ops {
     /* append takes over one APPEND effect, whose view is borrowed until the call returns.  LSNs
-     * come without gaps.  False: no room now; the shard stops and offers it again in its next turn.
-     */
+     * come without gaps.  False: no room now; the shard stops and offers it again in its next turn,
+     * unless the journal has failed by then: nothing is offered to it any more. */
     bool (*append)(void *context, const struct tri_effect *effect);
     /* durable returns the LSN up to which every record is durable, 0 = none.  Never goes back. */
     uint64_t (*durable)(void *context);
