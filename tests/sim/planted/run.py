@@ -7,7 +7,8 @@
 Every NAME.patch beside this file breaks one promise of the protocol.  It is
 applied to a copy of the sources, what depends on the changed file is compiled
 again, and the simulator must then report one of the statements that the patch
-names after "caught-by:".  A copy without a bug must pass the same seeds.
+names after "caught-by:"; "assertion" is one of the engine's own.  A copy
+without a bug must pass the same seeds.
 
 Takes minutes, so without --always it runs only where TRI_DEEP is set.
 Prints TAP.
@@ -70,6 +71,8 @@ def simulate(folder):
 
 def broken_statement(output):
     found = re.search(r"^# broken at [0-9.]+ ms: ([^:]*):", output, re.MULTILINE)
+    if found is None and re.search(r"^# seed \d+: an assertion failed$", output, re.MULTILINE):
+        return "assertion"
     return found.group(1) if found else None
 
 
