@@ -21,7 +21,10 @@
 #ifndef TRICAST_ENGINE_H
 #define TRICAST_ENGINE_H
 
-#include "tricast.h"
+#include "tricast/keys.h"
+#include "tricast/message.h"
+#include "tricast/options.h"
+#include "tricast/order.h"
 
 #ifdef __cplusplus
 extern "C" {

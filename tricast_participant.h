@@ -34,7 +34,9 @@
 #ifndef TRICAST_PARTICIPANT_H
 #define TRICAST_PARTICIPANT_H
 
-#include "tricast.h"
+#include "tricast/keys.h"
+#include "tricast/message.h"
+#include "tricast/order.h"
 
 #ifdef __cplusplus
 extern "C" {

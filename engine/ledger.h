@@ -12,7 +12,7 @@
 #ifndef TRI_ENGINE_LEDGER_H
 #define TRI_ENGINE_LEDGER_H
 
-#include "tricast.h"
+#include "tricast/message.h"
 
 enum tri_lock_state { /* S01 */
                       TRI_LOCK_AVAILABLE = 0,

@@ -8,7 +8,7 @@
 
 #include <assert.h>
 
-#include "tricast.h"
+#include "tricast/message.h"
 
 #define TRI_CACHE_LINE 64U
 

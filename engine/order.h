@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Order: what a chain in the same process is told, and whether its answer
- * belongs to it.  tri_order_content() stands in tricast.h.  A journal's bytes are
+ * belongs to it.  tri_order_content() stands in tricast/order.h.  A journal's bytes are
  * asked here first whether they will do for an order.
  *
  * Threads: no state.
@@ -9,7 +9,7 @@
 #ifndef TRI_ENGINE_ORDER_H
 #define TRI_ENGINE_ORDER_H
 
-#include "tricast.h"
+#include "tricast/order.h"
 
 /* tri_answer_fits tells whether an answer may follow an order of `kind`: its type, its code and its
  * tokens (P04, A07). */

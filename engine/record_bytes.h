@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "tricast.h"
+#include "tricast/message.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are written as they lie");
 

@@ -2,7 +2,7 @@
 /* A chain's plain yes and no to an order (P04, A07). */
 #include <assert.h>
 
-#include "tricast.h"
+#include "tricast/order.h"
 
 #define TOKEN_DIGITS 32U /* of 6 bits: a key and an attempt are 192 bits */
 #define EACH(byte)   (UINT64_C(0x0101010101010101) * (byte))

@@ -22,7 +22,7 @@
 #define TRI_ENGINE_WIRE_H
 
 #include "engine/limits.h"
-#include "tricast.h"
+#include "tricast/message.h"
 
 enum tri_frame_type {
     TRI_FRAME_CHALLENGE = 1, /* server -> peer, first frame of a connection */

@@ -25,7 +25,7 @@
 #ifndef TRI_IO_CHAIN_FAULTS_H
 #define TRI_IO_CHAIN_FAULTS_H
 
-#include "tricast.h"
+#include "tricast/message.h"
 
 enum tri_step {
     TRI_STEP_PREPARE = 0, /* 0..2 are the phases */

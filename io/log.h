@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tricast.h"
+#include "tricast/message.h"
 
 enum tri_log_level {
     TRI_LOG_ERROR = 0,

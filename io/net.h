@@ -37,7 +37,7 @@
 
 #include "io/loop.h"
 #include "shards/shard.h"
-#include "tricast.h"
+#include "tricast/message.h"
 
 struct tri_net;
 

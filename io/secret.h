@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "engine/wire.h"
-#include "tricast.h"
+#include "tricast/message.h"
 
 #define TRI_SECRET_BYTES_MIN 16U
 #define TRI_SECRET_BYTES_MAX 128U

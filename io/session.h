@@ -22,7 +22,7 @@
 
 #include "engine/wire.h"
 #include "io/secret.h"
-#include "tricast.h"
+#include "tricast/message.h"
 
 /* No frame of a handshake is longer; so much and no more is read from a peer that has not yet
  * proved who it is. */

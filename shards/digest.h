@@ -7,7 +7,7 @@
 #ifndef TRI_SHARDS_DIGEST_H
 #define TRI_SHARDS_DIGEST_H
 
-#include "tricast.h"
+#include "tricast/message.h"
 
 #define TRI_DIGEST_BYTES 32U
 

@@ -10,6 +10,7 @@
 
 #include "engine/wire.h"
 #include "shards/digest.h"
+#include "tricast/keys.h"
 
 /* What a message takes at most beside its texts and bytes: heads of arrays and of fields. */
 #define FIELD_HEAD_BYTES_MAX 5U

@@ -8,7 +8,7 @@
 #ifndef TRI_SHARDS_MESSAGE_H
 #define TRI_SHARDS_MESSAGE_H
 
-#include "tricast.h"
+#include "tricast/message.h"
 
 /* tri_message_fault holds everything that has a length or a count against its bound.  Returns the
  * name of the first field that is too long, static; NULL if there is none: the body of the SUBMIT

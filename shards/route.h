@@ -14,7 +14,7 @@
 #define TRI_SHARDS_ROUTE_H
 
 #include "engine/limits.h"
-#include "tricast.h"
+#include "tricast/keys.h"
 
 #define TRI_ROUTE_SECRET_BYTES 32U
 #define TRI_ROUTE_SLOT_BITS    12U

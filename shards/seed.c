@@ -11,7 +11,7 @@
 #include <xxhash.h>
 
 #include "shards/digest.h"
-#include "tricast.h"
+#include "tricast/keys.h"
 
 #define SEED_LABEL        "tricast route 1"
 #define SEED_SECRET_BYTES 32U

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tricast.h>
 #include <tricast_engine.h>
 
 #define NS_PER_MS UINT64_C(1000000)

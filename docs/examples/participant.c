@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <tricast.h>
 #include <tricast_participant.h>
 
 enum { TRANSFERS = 20000, CHAINS = 2, SHARDS = 2, ACCOUNTS = 64, START_MONEY = 1000 };

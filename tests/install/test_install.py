@@ -28,7 +28,9 @@ from server import Tap, die_with_parent  # pylint: disable=wrong-import-position
 TAP = Tap()
 CC = os.environ.get("CC", "cc")
 CXX = os.environ.get("CXX", "c++")
-HEADERS = ["tricast.h", "tricast_engine.h", "tricast_participant.h"]
+INCLUDE_DIR = os.path.join(SOURCE_DIR, "engine", "include")
+HEADERS = ["tricast.h", "tricast/keys.h", "tricast/message.h", "tricast/options.h",
+           "tricast/order.h", "tricast_engine.h", "tricast_participant.h"]
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 LANGUAGES = {"c": [CC, "-std=c11"], "c++": [CXX, "-std=c++17"]}
 COMPILERS = [*LANGUAGES.values(), ["clang", "-std=c11"], ["clang++", "-std=c++17"]]
@@ -37,6 +39,10 @@ bin/tricast
 bin/tricast-chain
 bin/tricastd
 include/tricast.h
+include/tricast/keys.h
+include/tricast/message.h
+include/tricast/options.h
+include/tricast/order.h
 include/tricast_engine.h
 include/tricast_participant.h
 lib/libtricast.a
@@ -89,9 +95,14 @@ def build_option(name):
         return next(row["value"] for row in json.load(file) if row["name"] == name)
 
 
+def source_of(header):
+    folder = INCLUDE_DIR if "/" in header else SOURCE_DIR
+    return os.path.join(folder, header)
+
+
 def declared(header):
     """The functions that a public header declares."""
-    with open(os.path.join(SOURCE_DIR, header), encoding="utf-8") as file:
+    with open(source_of(header), encoding="utf-8") as file:
         text = file.read()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", text, flags=re.MULTILINE)
@@ -238,7 +249,7 @@ class Installed:
         TAP.ok(API <= named, "embedding.md names every function", sorted(API - named))
         TAP.ok(named <= API | {"tri_chain_handler"}, "embedding.md names no other",
                sorted(named - API))
-        with open(os.path.join(SOURCE_DIR, "tricast.h"), encoding="utf-8") as file:
+        with open(source_of("tricast/message.h"), encoding="utf-8") as file:
             results = set(re.findall(r"^    (TRI_(?:OK|STALE|VIOLATION|FULL|MORE|GONE)) = ",
                                      file.read(), re.MULTILINE))
         told = set(re.findall(r"^\| `(TRI_[A-Z]+)`", page, re.MULTILINE))

@@ -11,7 +11,7 @@
 #include "engine/limits.h"
 #include "io/clock.h"
 #include "io/loop.h"
-#include "tricast.h"
+#include "tricast/message.h"
 
 static struct tri_loop sleeper;
 static uint64_t got_data;

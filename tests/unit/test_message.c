@@ -9,7 +9,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "tricast.h"
+#include "tricast/keys.h"
 
 static uint8_t room[TRI_MESSAGE_BYTES_MAX + 1];
 static char filler[TRI_PAYLOAD_BYTES_MAX + 1];

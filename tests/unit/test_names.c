@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names, and that docs/wire.md lists the same error codes as tricast.h.
+ * Names, and that docs/wire.md lists the same error codes as tricast/message.h.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

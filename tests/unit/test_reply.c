@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/wire.h"
+#include "tricast/order.h"
 
 static struct tri_ticket ticket_of(enum tri_send kind)
 {

@@ -27,7 +27,8 @@ sys.path.insert(0, os.path.join(HERE, "..", ".."))
 import planted  # noqa: E402  pylint: disable=wrong-import-position
 
 ROOT = os.environ.get("TRI_SOURCE_DIR", os.path.abspath(os.path.join(HERE, "..", "..", "..")))
-COMPILER = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", '-DTRI_VERSION="0"', "-O1", "-I."]
+COMPILER = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", '-DTRI_VERSION="0"', "-O1", "-I.",
+            "-Iengine/include"]
 SEEDS = ["--from", "1", "--seeds", "20000"]
 
 
