@@ -39,6 +39,7 @@ struct tri_engine;
 
 enum tri_event_type {
     TRI_EVENT_SUBMIT,      /* a client submitted a message */
+    TRI_EVENT_VERDICT,     /* the operator says whether a held message goes on (F06) */
     TRI_EVENT_PHASE_ACK,   /* a chain answered a phase */
     TRI_EVENT_CONTROL_ACK, /* a chain answered ABORT or ROLLBACK */
     TRI_EVENT_ASK,         /* a chain asks about a reservation (P14) */
@@ -47,6 +48,9 @@ enum tri_event_type {
                             * there is a connection, drop it if not */
     TRI_EVENT_JOURNAL_DURABLE, /* every record <= lsn is durable */
     TRI_EVENT_JOURNAL_FAILED,  /* records >= lsn will never be known to be durable (D07) */
+    TRI_EVENT_REDELIVER,       /* drive a message with a primary record once more (F04) */
+    TRI_EVENT_ENVELOPE,        /* a client submitted an envelope (F07) */
+    TRI_EVENT_DELIVERY,        /* what became of a DELIVER effect */
     TRI_EVENT_CHECKPOINT,      /* append the next part of a checkpoint; begins one if none runs */
     TRI_EVENT_DRAIN,           /* take no new messages, finish the open ones */
     TRI_EVENT_TICK,            /* time has passed */
@@ -64,7 +68,26 @@ struct tri_event {
             uint64_t client; /* who is told; the caller's handle, not 0 */
             /* Whose share it takes (R08), 1..submitters_max; above that, or 0: nobody's. */
             uint32_t submitter;
+            /* F06: age and clock are not asked (R05).  The message is accepted and held, nothing of
+             * it is sent, until the operator's VERDICT or the end of its TTL.  The caller lets
+             * operators alone do it. */
+            bool is_forced;
         } submit;
+        /*
+         * What the self-defense check of a forced message says.  Passed, it goes on like any other;
+         * not passed, it ends REJECTED with SELF_DEFENSE_FAILED.
+         *
+         * The step returns TRI_OK and tells `client` with NOTIFY STATUS; also if the same has been
+         * said before, as far as that is known (a closed message does not keep that it had passed).
+         * TRI_GONE: the id is not known (UNKNOWN_MESSAGE).  TRI_STALE: it is not held, or the
+         * journal has failed (NOT_ALLOWED).
+         */
+        struct {
+            struct tri_key key;
+            struct tri_text id;
+            uint64_t client; /* who is told, not 0 */
+            bool has_passed;
+        } verdict;
         struct {
             struct tri_key key;
             struct tri_text id;
@@ -97,6 +120,63 @@ struct tri_event {
                             * is only free again after CHAIN_DOWN: what was sent before is not lost.
                             */
         } chain;
+        /*
+         * A message that has a primary record and is closed, or forgotten: PREPARE, COMMIT and
+         * FINALIZE once more, only forward (A08).  No record is written, so a restart forgets it:
+         * ask again.  What is remembered of the message stays as it is, and a duplicate submit is
+         * answered with it all along (R01).
+         *
+         * The step returns TRI_STALE, and nothing is told, if the message is open here, is being
+         * redelivered already, has ended without a primary record, or has used `attempt` already.
+         * Else `client` is told once, with NOTIFY ACK:
+         *   REJECTED  not begun: BUSY (also: TRI_REDELIVERIES_MAX run, or R08), SHUTTING_DOWN,
+         *             JOURNAL_FAILED, DUPLICATE_ID_MISMATCH, NOT_ALLOWED (BEST_EFFORT has no
+         *             primary record), FIELD_OUT_OF_RANGE or LOCK_TTL_TOO_SHORT (the configuration
+         *             does not allow the message any more)
+         *   PROCESSED every chain has answered FINALIZE with OK
+         *   FAILED    one has not: the code of its refusal, NO_ANSWER, FENCE_TOO_SHORT, or
+         *             FINALIZE_INCOMPLETE if all have applied.  The rows say what is known:
+         *             applied, refused with a code, unknown (COMMIT was not answered), prepared,
+         *             or open
+         */
+        struct {
+            struct tri_key key;
+            struct tri_hash hash;
+            const struct tri_message *message;
+            tri_attempt attempt; /* of this epoch, higher than any used for the message */
+            /* Wall time from which the lock's TTL counts towards the frames' expiry (P13).  The
+             * earlier of the message's timestamp and its record's issuedAt: then a chain that has
+             * forgotten the message refuses it as STALE, and none applies it twice.  Later only if
+             * the chains' states have been read and the effect is missing (F04). */
+            uint64_t since_ms;
+            const uint16_t *chains; /* its participating chains, indices, each once */
+            uint32_t chain_count;   /* 1..64 */
+            uint64_t client;        /* who is told, not 0 */
+        } redeliver;
+        /*
+         * An envelope, answered with NOTIFY ENVELOPE.  Its deliveries leave as DELIVER effects, one
+         * after the other: n + 1 when n has its primary record, or its result.  Their answers come
+         * back as DELIVERY.
+         */
+        struct {
+            struct tri_key key;
+            struct tri_hash hash; /* of the deliveries as they were sent (R02) */
+            struct tri_text id;
+            const struct tri_envelope_part *deliveries;
+            uint32_t count;  /* 1..TRI_ENVELOPE_MAX */
+            uint64_t client; /* as in submit */
+            uint32_t submitter;
+        } envelope;
+        /* The first three as in the DELIVER effect.  TRI_STALE: it has ended, or has said so
+         * before. */
+        struct {
+            uint32_t slot;
+            uint32_t generation;
+            uint32_t position;
+            bool is_recorded; /* it has its primary record (NOTICE); else the rest counts */
+            enum tri_ack_type type;
+            enum tri_error code;
+        } delivery;
         struct {
             uint64_t lsn;
         } journal;
@@ -131,6 +211,7 @@ struct tri_round_view {
     enum tri_scope scope_declared;
     enum tri_scope scope;
     uint32_t map_version;
+    bool is_forced;       /* F06; not kept of a closed message */
     uint32_t retries;     /* redeliveries so far */
     const char *state;    /* the table's name of the state */
     enum tri_error cause; /* why the attempt failed, or NONE */
@@ -144,14 +225,17 @@ struct tri_round_view {
 };
 
 enum tri_effect_type {
-    TRI_EFFECT_SEND,   /* send a frame to some targets */
-    TRI_EFFECT_NOTIFY, /* tell a client */
-    TRI_EFFECT_APPEND, /* append a record */
+    TRI_EFFECT_SEND,    /* send a frame to some targets */
+    TRI_EFFECT_NOTIFY,  /* tell a client */
+    TRI_EFFECT_APPEND,  /* append a record */
+    TRI_EFFECT_DELIVER, /* submit a delivery of an envelope: tri_engine_delivery() */
 };
 
 enum tri_notify {
-    TRI_NOTIFY_ACK,    /* ACK frame: ack_type, code */
-    TRI_NOTIFY_NOTICE, /* primary finality (F01) */
+    TRI_NOTIFY_ACK,      /* ACK frame: ack_type, code */
+    TRI_NOTIFY_NOTICE,   /* primary finality (F01) */
+    TRI_NOTIFY_STATUS,   /* STATUS frame, in answer to a VERDICT: ack_type RECEIVED = open */
+    TRI_NOTIFY_ENVELOPE, /* ENVELOPE_ACK frame: ack_type, code, rows */
 };
 
 /* Kinds of records; their numbers stand in journals and never change their meaning. */
@@ -169,7 +253,10 @@ enum tri_record {
                                 * lo, which does not tell it apart */
     TRI_RECORD_CHECKPOINT = 9, /* the checkpoint is complete: records before its begin say nothing
                                 * more */
-    TRI_RECORD_COUNT = 10,
+    TRI_RECORD_ENVELOPE = 10,  /* an open envelope: when it is accepted, or of a checkpoint */
+    TRI_RECORD_ENVELOPE_STEP = 11, /* where its deliveries stand */
+    TRI_RECORD_ENVELOPE_END = 12,  /* an ended envelope: how it ended, or of a checkpoint */
+    TRI_RECORD_COUNT = 13,
 };
 
 struct tri_effect {
@@ -193,7 +280,13 @@ struct tri_effect {
             enum tri_ack_type ack_type;
             enum tri_error code;
             bool is_duplicate;
-            bool has_targets; /* false: the targets are not known any more or never were */
+            bool has_targets;  /* false: the targets are not known any more or never were */
+            uint8_t row_count; /* ENVELOPE only: deliveries, if it has ended; else 0 */
+            union {
+                uint64_t oss_epoch;                  /* NOTICE only, both as in append */
+                const struct tri_envelope_row *rows; /* ENVELOPE: what became of its deliveries */
+            };
+            uint64_t issued_at_ms;
         } notify;
         struct {
             enum tri_record kind;
@@ -201,10 +294,24 @@ struct tri_effect {
             uint64_t lsn;       /* consecutive, from 1 */
             uint64_t begin_lsn; /* CHECKPOINT only */
             uint32_t expires_s; /* CLOSE only: when the result is forgotten, monotonic */
-        } append;               /* its bytes: tri_engine_record() */
+            uint64_t oss_epoch; /* PRIMARY only: the finality record that it belongs to (F01); from
+                                 * 1 in each start, consecutive */
+            uint64_t issued_at_ms; /* PRIMARY only: wall time */
+        } append;                  /* its bytes: tri_engine_record() */
+        struct {
+            uint32_t slot;       /* the envelope, below envelopes_max, until it ends */
+            uint32_t generation; /* of the slot, of TRI_ENVELOPE_GENERATION_BITS */
+            uint32_t position;   /* which delivery, from 0 */
+            uint32_t submitters; /* for whom it is submitted: a bit for each client of the
+                                  * envelope, and TRI_DELIVER_OWN for the envelope itself, which
+                                  * comes last */
+        } deliver;
     };
     struct tri_round_view round;
 };
+
+#define TRI_DELIVER_OWN              (UINT32_C(1) << 31)
+#define TRI_ENVELOPE_GENERATION_BITS 20U
 
 #define TRI_EFFECTS_MAX 24U
 struct tri_effects {
@@ -221,11 +328,17 @@ struct tri_effects {
     X(refused_chain_share, "messages", "submits refused by the share of a waiting chain (R08)")  \
     X(refused_submitter_share, "messages", "submits refused by the share of their sender (R08)") \
     X(refused_stale, "messages", "submits refused by age or clock (R05)")                        \
+    X(forced, "messages", "messages accepted on the forced path (F06)")                          \
+    X(undefended, "messages", "of those, the ones whose self-defense check failed")              \
+    X(expired, "messages", "accepted messages that ran out of time before their first PREPARE")  \
     X(duplicates, "messages", "submits of a known id with the same content (R01)")               \
     X(waiters_replaced, "clients", "waiting clients replaced by newer ones of the same message") \
     X(equivocations, "messages", "submits of a known id with other content (R02)")               \
     X(attempts, "attempts", "attempts begun")                                                    \
     X(redeliveries, "attempts", "attempts begun after an earlier one failed (R03)")              \
+    X(forwards, "messages", "redeliveries behind a primary record (F04)")                        \
+    X(forwarded, "messages", "of those, the ones to which every chain answered OK")              \
+    X(forwards_failed, "messages", "of those, the ones to which some chain did not")             \
     X(phase_timeouts, "phases", "phases that ended by their timeout (P09)")                      \
     X(resends, "frames", "frames sent again in the same attempt (P09, P15)")                     \
     X(decisions, "messages", "decision records")                                                 \
@@ -247,7 +360,12 @@ struct tri_effects {
     X(commits_unknown, "answers", "COMMITs refused by who may have forgotten them (P13)")        \
     X(strays_aborted, "answers", "PREPARE_OK or ASK answered with ABORT (P14)")                  \
     X(control_acks, "answers", "answers to ABORT and ROLLBACK")                                  \
-    X(asks, "frames", "questions about a reservation (P14)")
+    X(asks, "frames", "questions about a reservation (P14)")                                     \
+    X(envelopes, "envelopes", "envelopes accepted (F07)")                                        \
+    X(envelopes_refused, "envelopes", "envelopes refused at admission")                          \
+    X(envelopes_ended, "envelopes", "envelopes whose deliveries have all ended")                 \
+    X(deliveries, "deliveries", "deliveries of envelopes begun")                                 \
+    X(deliveries_again, "deliveries", "deliveries submitted again: a restart, or no room")
 
 struct tri_engine_counters {
 #define TRI_ENGINE_COUNTER_FIELD(name, unit, help) uint64_t name;
@@ -306,6 +424,18 @@ struct tri_engine_status {
 enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key, struct tri_text id,
                                   uint64_t now_ns, struct tri_engine_status *status);
 
+/* What a DELIVER effect asks to submit; borrowed until the envelope ends. */
+#define TRI_ENVELOPE_CLIENTS_MAX 8U
+struct tri_engine_delivery {
+    struct tri_envelope_part delivery;
+    uint64_t clients[TRI_ENVELOPE_CLIENTS_MAX]; /* by the bits of `submitters`, 0 = nobody */
+    uint32_t submitter;                         /* as in TRI_EVENT_ENVELOPE */
+};
+/* tri_engine_delivery fills *asked; TRI_GONE if the envelope has ended since. */
+enum tri_result tri_engine_delivery(const struct tri_engine *engine, uint32_t slot,
+                                    uint32_t generation, uint32_t position,
+                                    struct tri_engine_delivery *asked);
+
 /* The longest payload of a record. */
 #define TRI_RECORD_BYTES_MAX 88064U
 
@@ -347,6 +477,17 @@ struct tri_replay {
 enum tri_result tri_engine_replay(struct tri_engine *engine, const struct tri_replay *replay,
                                   const char **fault);
 
+/* What a primary record says beside how its message stands (D04). */
+struct tri_replayed {
+    uint64_t oss_epoch;
+    uint64_t issued_at_ms;
+    bool is_known; /* false: the record was skipped, and `round` is not filled in */
+    struct tri_round_view round;
+};
+/* tri_engine_replayed tells of the PRIMARY record that tri_engine_replay() took or skipped last;
+ * borrowed until the next replay. */
+void tri_engine_replayed(struct tri_engine *engine, struct tri_replayed *replayed);
+
 /*
  * tri_engine_resume ends the replay: what was open goes on (D02).
  *
@@ -363,6 +504,11 @@ enum tri_result tri_engine_resume(struct tri_engine *engine, uint64_t now_ns, ui
  * again: then every record before the begin of the last one may be dropped, as soon as its
  * CHECKPOINT record is durable. */
 uint64_t tri_engine_checkpoint_lsn(const struct tri_engine *engine);
+
+/* The last ossEpoch that gets no message any more: when all its PRIMARY records are durable, its
+ * finality record can be made.  An epoch closes when its first record is durable, or when it is
+ * full. */
+uint64_t tri_engine_epoch_closed(const struct tri_engine *engine);
 
 /* Open messages now. */
 uint32_t tri_engine_open_count(const struct tri_engine *engine);

@@ -300,6 +300,7 @@ static const struct entry entries[] = {
     {"connections", bench_connections, "what a round costs over 10 to 10,000 connections"},
     {"embed", bench_embed, "rounds through a node in this program"},
     {"engine", bench_engine, "rounds through tri_engine_step, no codec"},
+    {"finality", bench_finality, "finality records: what the archive costs a message"},
     {"hostile", bench_hostile, "what hostile peers take from a client's p99"},
     {"journal", bench_journal, "records that become durable, and rounds that wait for them"},
     {"memory", bench_memory, "bytes of a message, open and remembered"},

@@ -75,6 +75,7 @@ int bench_affinity(const struct bench_run *run);
 int bench_connections(const struct bench_run *run);
 int bench_embed(const struct bench_run *run);
 int bench_engine(const struct bench_run *run);
+int bench_finality(const struct bench_run *run);
 int bench_hostile(const struct bench_run *run);
 int bench_journal(const struct bench_run *run);
 int bench_memory(const struct bench_run *run);

@@ -12,7 +12,7 @@
  * deadline). */
 #define ROLLBACK_RESENDS 8U
 
-static uint64_t act_append(struct tri_engine *engine, struct tri_round *round, enum tri_record kind)
+uint64_t tri_act_append(struct tri_engine *engine, struct tri_round *round, enum tri_record kind)
 {
     struct tri_effect *effect = tri_engine_effect(engine, TRI_EFFECT_APPEND, 0);
 
@@ -38,8 +38,8 @@ static void act_notify_one(struct tri_engine *engine, struct tri_round *round, u
     tri_view_round(engine, round, &effect->round);
 }
 
-static void act_notify(struct tri_engine *engine, struct tri_round *round, enum tri_notify kind,
-                       uint64_t after_lsn)
+void tri_act_notify(struct tri_engine *engine, struct tri_round *round, enum tri_notify kind,
+                    uint64_t after_lsn)
 {
     uint32_t count = 0;
 
@@ -54,8 +54,8 @@ static void act_notify(struct tri_engine *engine, struct tri_round *round, enum 
     }
 }
 
-static void act_timer(struct tri_engine *engine, struct tri_round *round, enum tri_round_timer kind,
-                      uint64_t at_ns)
+void tri_act_timer(struct tri_engine *engine, struct tri_round *round, enum tri_round_timer kind,
+                   uint64_t at_ns)
 {
     round->timer_kind = (uint8_t)kind;
     tri_deadlines_arm(engine->deadlines, tri_engine_round_index(engine, round), at_ns);
@@ -140,8 +140,7 @@ void tri_act_stray_abort(struct tri_engine *engine, const struct tri_event *even
     engine->counters.strays_aborted++;
 }
 
-/* A new set of answers is expected from `targets`. */
-static void act_open(struct tri_engine *engine, struct tri_round *round, uint64_t targets)
+void tri_act_open(struct tri_engine *engine, struct tri_round *round, uint64_t targets)
 {
     tri_tally_open(&round->tally, targets);
     round->resends = 0;
@@ -188,7 +187,7 @@ void tri_act_arm(struct tri_engine *engine, struct tri_round *round)
         uint64_t window_ns = engine->options.rollback_window_ms * TRI_NS_PER_MS;
 
         round->window_end_ns = now_ns + window_ns;
-        act_timer(engine, round, TRI_TIMER_WINDOW, now_ns + window_ns / ROLLBACK_RESENDS);
+        tri_act_timer(engine, round, TRI_TIMER_WINDOW, now_ns + window_ns / ROLLBACK_RESENDS);
         return;
     }
     assert(phase < TRI_PHASE_COUNT);
@@ -197,7 +196,8 @@ void tri_act_arm(struct tri_engine *engine, struct tri_round *round)
     } else if (phase == TRI_PHASE_COMMIT) {
         round->maybe = round->tally.all; /* A11: from here on anybody may have applied */
     }
-    act_timer(engine, round, TRI_TIMER_PHASE, now_ns + round->timeout_ms[phase] * TRI_NS_PER_MS);
+    tri_act_timer(engine, round, TRI_TIMER_PHASE,
+                  now_ns + round->timeout_ms[phase] * TRI_NS_PER_MS);
 }
 
 void tri_act_arm_retry(struct tri_engine *engine, struct tri_round *round)
@@ -205,8 +205,8 @@ void tri_act_arm_retry(struct tri_engine *engine, struct tri_round *round)
     bool is_finalizing = tri_round_phase((enum tri_round_state)round->state) == TRI_PHASE_FINALIZE;
     uint32_t retry = is_finalizing ? round->resends : round->retries;
 
-    act_timer(engine, round, TRI_TIMER_MESSAGE,
-              engine->now_ns + tri_act_backoff_ns(engine, round, retry));
+    tri_act_timer(engine, round, TRI_TIMER_MESSAGE,
+                  engine->now_ns + tri_act_backoff_ns(engine, round, retry));
 }
 
 /* NOLINTBEGIN(readability-identifier-naming): do_X carries out action X of the table */
@@ -225,12 +225,16 @@ void tri_act_start(struct tri_engine *engine, struct tri_round *round)
 {
     enum tri_send frames = tri_round_frames((enum tri_round_state)round->state);
     uint64_t all = tri_round_all(round);
-    uint64_t lsn = act_append(engine, round, TRI_RECORD_ACCEPT);
+    uint64_t lsn = tri_act_append(engine, round, TRI_RECORD_ACCEPT);
 
     round->accept_lsn = lsn;
     round->ack_type = TRI_ACK_RECEIVED;
-    act_notify(engine, round, TRI_NOTIFY_ACK, lsn);
-    act_open(engine, round, all);
+    tri_act_notify(engine, round, TRI_NOTIFY_ACK, lsn);
+    if (round->is_forced) {
+        tri_force_hold(engine, round); /* F06: nothing is sent before the verdict */
+        return;
+    }
+    tri_act_open(engine, round, all);
     engine->counters.attempts++;
     if (frames == TRI_SEND_PREPARE) {
         /* Losing the accept record is harmless here: P06, P10 and P14 clean the reservations up. */
@@ -246,30 +250,46 @@ void tri_act_start(struct tri_engine *engine, struct tri_round *round)
 static void do_DECIDE(struct tri_engine *engine, struct tri_round *round)
 {
     uint64_t all = tri_round_all(round);
-    uint64_t lsn = act_append(engine, round, TRI_RECORD_DECISION);
+    uint64_t lsn = tri_act_append(engine, round, TRI_RECORD_DECISION);
 
     engine->counters.decisions++;
-    act_open(engine, round, all);
+    tri_act_open(engine, round, all);
     tri_act_send(engine, round, TRI_SEND_COMMIT, all, lsn);
     tri_engine_await(engine, round, lsn);
+}
+
+/* What a message counts for in its epoch: a finality record tells of its bytes, and names its
+ * chains.
+ */
+static uint32_t act_epoch_bytes(const struct tri_round *round)
+{
+    return round->canonical_bytes + round->target_count * TRI_CHAIN_ID_BYTES_MAX;
 }
 
 static void do_RECORD(struct tri_engine *engine, struct tri_round *round)
 {
     uint64_t all = tri_round_all(round);
-    uint64_t lsn = act_append(engine, round, TRI_RECORD_PRIMARY);
+    uint64_t lsn = tri_act_append(engine, round, TRI_RECORD_PRIMARY);
+    uint64_t epoch = tri_epoch_join(&engine->epoch, lsn, act_epoch_bytes(round), round->is_forced);
+    uint32_t count = engine->effects->count;
 
     assert(round->applied == all);
+    engine->effects->at[count - 1].append.oss_epoch = epoch;
+    engine->effects->at[count - 1].append.issued_at_ms = engine->wall_ms;
     engine->counters.primary_records++;
-    act_notify(engine, round, TRI_NOTIFY_NOTICE, lsn); /* F01: before FINALIZE ends */
-    act_open(engine, round, all);
+    tri_act_notify(engine, round, TRI_NOTIFY_NOTICE, lsn); /* F01: before FINALIZE ends */
+    for (; count < engine->effects->count; count++) {
+        engine->effects->at[count].notify.oss_epoch = epoch;
+        engine->effects->at[count].notify.issued_at_ms = engine->wall_ms;
+    }
+    tri_act_open(engine, round, all);
     tri_act_send(engine, round, TRI_SEND_FINALIZE, all, lsn);
     tri_engine_await(engine, round, lsn);
 }
 
 static void do_LIGHT(struct tri_engine *engine, struct tri_round *round)
 {
-    act_open(engine, round, round->applied);
+    tri_act_open(engine, round, round->applied);
     tri_act_send(engine, round, TRI_SEND_FINALIZE, round->applied, 0);
     do_ARM(engine, round);
 }
@@ -296,8 +316,8 @@ static void do_REATTEMPT(struct tri_engine *engine, struct tri_round *round)
     }
     engine->counters.attempts++;
     engine->counters.redeliveries++;
-    lsn = act_append(engine, round, TRI_RECORD_ATTEMPT);
-    act_open(engine, round, tri_round_all(round));
+    lsn = tri_act_append(engine, round, TRI_RECORD_ATTEMPT);
+    tri_act_open(engine, round, tri_round_all(round));
     tri_act_send(engine, round, TRI_SEND_PREPARE, tri_round_all(round), lsn);
     tri_engine_await(engine, round, lsn);
 }
@@ -316,7 +336,7 @@ static void do_RESEND(struct tri_engine *engine, struct tri_round *round)
         if (next_ns > round->window_end_ns) {
             next_ns = round->window_end_ns;
         }
-        act_timer(engine, round, TRI_TIMER_WINDOW, next_ns);
+        tri_act_timer(engine, round, TRI_TIMER_WINDOW, next_ns);
     } else {
         assert(frames == TRI_SEND_FINALIZE);
         round->resends++;
@@ -337,8 +357,8 @@ static void do_ROLLBACK(struct tri_engine *engine, struct tri_round *round)
     engine->counters.rollbacks++;
     round->affected = round->maybe; /* nobody has been undone yet */
     round->window_end_ms = engine->wall_ms + engine->options.rollback_window_ms;
-    lsn = act_append(engine, round, TRI_RECORD_ROLLBACK);
-    act_open(engine, round, round->affected);
+    lsn = tri_act_append(engine, round, TRI_RECORD_ROLLBACK);
+    tri_act_open(engine, round, round->affected);
     tri_act_send(engine, round, TRI_SEND_ROLLBACK, round->affected, lsn);
     if (others != 0) {
         tri_act_send(engine, round, TRI_SEND_ABORT, others, lsn);
@@ -385,8 +405,8 @@ static void act_end(struct tri_engine *engine, struct tri_round *round, enum tri
     if (round->priority == TRI_PRIORITY_CRITICAL && is_refusal) {
         engine->counters.escalations++; /* A12 */
     }
-    lsn = act_append(engine, round, TRI_RECORD_OUTCOME);
-    act_notify(engine, round, TRI_NOTIFY_ACK, lsn);
+    lsn = tri_act_append(engine, round, TRI_RECORD_OUTCOME);
+    tri_act_notify(engine, round, TRI_NOTIFY_ACK, lsn);
     tri_resend_clear_unsent(engine, round, round->unsent);
     tri_act_wait_for(engine, round, 0);
     tri_engine_await(engine, round, lsn);
@@ -418,10 +438,14 @@ void tri_act_close(struct tri_engine *engine, struct tri_round *round)
 {
     uint32_t index = tri_engine_round_index(engine, round);
 
-    tri_view_store(engine, round,
-                   tri_dedup_close(engine->dedup, round->key, tri_round_hold(round),
-                                   (uint32_t)(engine->now_ns / TRI_NS_PER_S),
-                                   tri_act_expires_s(engine, round)));
+    if (tri_round_is_redelivery(round)) {
+        tri_redeliver_end(engine, round); /* what is remembered stays as it is */
+    } else {
+        tri_view_store(engine, round,
+                       tri_dedup_close(engine->dedup, round->key, tri_round_hold(round),
+                                       (uint32_t)(engine->now_ns / TRI_NS_PER_S),
+                                       tri_act_expires_s(engine, round)));
+    }
     tri_resend_clear_unsent(engine, round, round->unsent);
     tri_act_wait_for(engine, round, 0);
     tri_engine_untake(engine, round);
@@ -454,7 +478,7 @@ static void do_ABORT(struct tri_engine *engine, struct tri_round *round)
 static void do_GIVE_UP(struct tri_engine *engine, struct tri_round *round)
 {
     do_ABORT(engine, round);
-    (void)act_append(engine, round, TRI_RECORD_IMAGE);
+    (void)tri_act_append(engine, round, TRI_RECORD_IMAGE);
 }
 
 static void do_DIVERGE(struct tri_engine *engine, struct tri_round *round)
@@ -486,6 +510,18 @@ static void do_ABORT_END_ROLLED_BACK(struct tri_engine *engine, struct tri_round
 {
     act_abort(engine, round, tri_round_all(round));
     act_end(engine, round, TRI_ACK_FAILED, TRI_ERROR_ROLLED_BACK);
+}
+
+static void do_END_UNDEFENDED(struct tri_engine *engine, struct tri_round *round)
+{
+    engine->counters.undefended++;
+    act_end(engine, round, TRI_ACK_REJECTED, TRI_ERROR_SELF_DEFENSE_FAILED);
+}
+
+static void do_END_EXPIRED(struct tri_engine *engine, struct tri_round *round)
+{
+    engine->counters.expired++;
+    act_end(engine, round, TRI_ACK_REJECTED, TRI_ERROR_EXPIRED);
 }
 
 static void do_END_PROCESSED(struct tri_engine *engine, struct tri_round *round)
@@ -525,7 +561,7 @@ static void do_DELIVER(struct tri_engine *engine, struct tri_round *round)
     round->ack_type = TRI_ACK_PROCESSED;
     round->cause = TRI_ERROR_NONE;
     act_count_end(engine, round);
-    act_notify(engine, round, TRI_NOTIFY_ACK, round->release_lsn);
+    tri_act_notify(engine, round, TRI_NOTIFY_ACK, round->release_lsn);
     effect = tri_engine_effect(engine, TRI_EFFECT_APPEND, 0);
     engine->lsn++;
     effect->append.kind = TRI_RECORD_CLOSE;
@@ -545,6 +581,12 @@ static void do_END_ESCALATED(struct tri_engine *engine, struct tri_round *round)
     engine->counters.escalations++;
     act_end(engine, round, TRI_ACK_PROCESSED, TRI_ERROR_FINALIZE_INCOMPLETE);
 }
+
+/* Where they stand. */
+#define do_BEGIN          tri_force_begin
+#define do_FORWARD        tri_redeliver_forward
+#define do_FORWARD_DONE   tri_redeliver_done
+#define do_FORWARD_FAILED tri_redeliver_failed
 
 void tri_act(struct tri_engine *engine, struct tri_round *round, enum tri_round_action action)
 {

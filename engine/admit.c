@@ -9,17 +9,6 @@
 
 #include <string.h>
 
-/* A message on its way in: what it will be if it is admitted. */
-struct admission {
-    const struct tri_message *message;
-    enum tri_atomicity atomicity; /* effective (A10) */
-    enum tri_scope scope;         /* effective (A04) */
-    uint16_t chains[TRI_TARGETS_MAX];
-    uint32_t chain_count;
-    uint64_t ttl_ms; /* of reservations (L01) */
-    uint32_t timeout_ms[TRI_PHASE_COUNT];
-};
-
 static struct tri_effect *admit_tell(struct tri_engine *engine, const struct tri_event *event,
                                      enum tri_ack_type type, enum tri_error code,
                                      uint64_t after_lsn)
@@ -142,6 +131,21 @@ static enum tri_result admit_known(struct tri_engine *engine, const struct tri_e
     return TRI_OK;
 }
 
+/* The result has been forgotten, but a message that is redelivered has a primary record: it is told
+ * what every duplicate is told (R01), whatever becomes of the redelivery. */
+static enum tri_result admit_redelivered(struct tri_engine *engine, const struct tri_event *event)
+{
+    const struct tri_round *round = tri_redeliver_find(engine, event->submit.key);
+
+    if (memcmp(tri_round_hash(round), &event->submit.hash, sizeof(event->submit.hash)) != 0) {
+        engine->counters.equivocations++;
+        return admit_refuse(engine, event, TRI_ERROR_DUPLICATE_ID_MISMATCH);
+    }
+    engine->counters.duplicates++;
+    admit_tell(engine, event, TRI_ACK_PROCESSED, TRI_ERROR_NONE, 0)->notify.is_duplicate = true;
+    return TRI_OK;
+}
+
 /* R05 */
 static enum tri_error admit_age(const struct tri_engine *engine, const struct tri_message *message)
 {
@@ -152,6 +156,26 @@ static enum tri_error admit_age(const struct tri_engine *engine, const struct tr
         return TRI_ERROR_STALE;
     }
     return TRI_ERROR_NONE;
+}
+
+void tri_admit_strategy(struct tri_admission *admission)
+{
+    const struct tri_message *message = admission->message;
+
+    admission->atomicity =
+        message->priority == TRI_PRIORITY_CRITICAL ? TRI_ALL_OR_NOTHING : message->atomicity;
+    admission->scope =
+        admission->atomicity == TRI_ALL_OR_NOTHING ? TRI_SCOPE_ALL_CHAINS : message->scope;
+}
+
+/* F06: force inclusion skips what keeps old and early messages out of the queue, and that alone.
+ * Duplicates (R01, R02), the strategy, where assets are (A04), locks and timeouts (L01, H01) and
+ * capacities (R08, shares included: they are what others have been promised) are asked as ever. */
+static enum tri_error admit_forced(struct tri_admission *admission)
+{
+    tri_admit_strategy(admission);
+    /* It has no primary record, so there is nothing that the self-defense check could guard. */
+    return admission->atomicity == TRI_BEST_EFFORT ? TRI_ERROR_NOT_ALLOWED : TRI_ERROR_NONE;
 }
 
 /* The listed targets as chain indices. */
@@ -167,16 +191,13 @@ static enum tri_error admit_listed(const struct tri_engine *engine,
 }
 
 /* A04, A10: who is a target, from the content and the map alone (H02). */
-static enum tri_error admit_scope(const struct tri_engine *engine, struct admission *admission)
+static enum tri_error admit_scope(const struct tri_engine *engine, struct tri_admission *admission)
 {
     const struct tri_message *message = admission->message;
     uint16_t listed[TRI_TARGETS_MAX];
     enum tri_error code;
 
-    admission->atomicity =
-        message->priority == TRI_PRIORITY_CRITICAL ? TRI_ALL_OR_NOTHING : message->atomicity;
-    admission->scope =
-        admission->atomicity == TRI_ALL_OR_NOTHING ? TRI_SCOPE_ALL_CHAINS : message->scope;
+    tri_admit_strategy(admission);
     code = admit_listed(engine, message, listed);
     if (code != TRI_ERROR_NONE) {
         return code;
@@ -206,7 +227,7 @@ static enum tri_error admit_scope(const struct tri_engine *engine, struct admiss
 
 /* H01: per-phase timeouts within the maxima.  L01: the lock outlives the retry window; the derived
  * default also counts the phases of every attempt, the rollback window and the clocks. */
-static enum tri_error admit_times(const struct tri_engine *engine, struct admission *admission)
+enum tri_error tri_admit_times(const struct tri_engine *engine, struct tri_admission *admission)
 {
     const struct tri_message *message = admission->message;
     const struct tri_engine_policy *policy =
@@ -236,8 +257,8 @@ static enum tri_error admit_times(const struct tri_engine *engine, struct admiss
 
 /* R08: messages that wait for one chain hold at most their share of this class, and of the rounds.
  */
-static bool admit_has_share(const struct tri_engine *engine, const struct admission *admission,
-                            uint32_t body_class)
+bool tri_admit_has_share(const struct tri_engine *engine, const struct tri_admission *admission,
+                         uint32_t body_class)
 {
     uint64_t permille = engine->options.chain_share_permille;
     uint64_t slots = engine->options.body_counts[body_class];
@@ -265,8 +286,8 @@ static bool admit_is_within(uint64_t held, uint64_t slots, uint64_t permille)
 
 /* R08: and so do the messages of one submitter, those that are remembered included: the table
  * forgets nothing early, so who fills it would shut everybody else out for a whole window. */
-static bool admit_has_own_share(const struct tri_engine *engine, uint32_t submitter,
-                                uint32_t body_class)
+bool tri_admit_has_own_share(const struct tri_engine *engine, uint32_t submitter,
+                             uint32_t body_class)
 {
     const struct tri_engine_options *options = &engine->options;
     const struct tri_submitter *own = &engine->submitters[submitter];
@@ -278,16 +299,16 @@ static bool admit_has_own_share(const struct tri_engine *engine, uint32_t submit
             admit_is_within(engine->remembered[submitter], options->dedup_entries_max, permille));
 }
 
-static void admit_fill(struct tri_engine *engine, struct tri_round *round,
-                       const struct tri_event *event, const struct admission *admission)
+void tri_admit_fill(struct tri_engine *engine, struct tri_round *round,
+                    const struct tri_admission *admission)
 {
     const struct tri_message *message = admission->message;
     struct tri_target *targets;
 
-    round->key = event->submit.key;
+    round->key = admission->key;
     round->attempt = TRI_ATTEMPT(engine->options.epoch, 1);
     round->expires_at_ms = engine->wall_ms + admission->ttl_ms;
-    round->client = event->submit.client;
+    round->client = admission->client;
     round->waiters = TRI_ROUND_NONE;
     round->await_next = TRI_ROUND_NONE;
     round->inner_at = (uint16_t)(message->inner.at - message->canonical.at);
@@ -298,7 +319,13 @@ static void admit_fill(struct tri_engine *engine, struct tri_round *round,
     memcpy(round->timeout_ms, admission->timeout_ms, sizeof(round->timeout_ms));
     round->target_set =
         tri_targets_intern(engine->target_sets, admission->chains, admission->chain_count);
-    round->state = (uint8_t)tri_round_start(admission->atomicity, message->finalize_requested);
+    round->is_forced = admission->is_forced;
+    if (admission->is_forced) {
+        round->window_end_ms = engine->wall_ms + message->ttl_s * UINT64_C(1000);
+        round->state = (uint8_t)tri_round_held(admission->atomicity);
+    } else {
+        round->state = (uint8_t)tri_round_start(admission->atomicity, message->finalize_requested);
+    }
     round->state_shown = round->state;
     round->target_count = (uint8_t)admission->chain_count;
     round->type = message->type & 15U;
@@ -314,12 +341,12 @@ static void admit_fill(struct tri_engine *engine, struct tri_round *round,
         targets[i].code = TRI_ERROR_NONE;
         targets[i].token_set_bytes = 0;
     }
-    tri_round_fill(round, &event->submit.hash, message->canonical);
+    tri_round_fill(round, admission->hash, message->canonical);
 }
 
 /* All pools or none. */
 static enum tri_result admit_take(struct tri_engine *engine, const struct tri_event *event,
-                                  const struct admission *admission)
+                                  const struct tri_admission *admission)
 {
     uint32_t submitter =
         event->submit.submitter <= engine->options.submitters_max ? event->submit.submitter : 0;
@@ -333,12 +360,12 @@ static enum tri_result admit_take(struct tri_engine *engine, const struct tri_ev
         engine->counters.refused_busy++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
     }
-    if (!admit_has_share(engine, admission, tri_arena_class(body))) {
+    if (!tri_admit_has_share(engine, admission, tri_arena_class(body))) {
         tri_arena_give(engine->bodies, body);
         engine->counters.refused_chain_share++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
     }
-    if (!admit_has_own_share(engine, submitter, tri_arena_class(body))) {
+    if (!tri_admit_has_own_share(engine, submitter, tri_arena_class(body))) {
         tri_arena_give(engine->bodies, body);
         engine->counters.refused_submitter_share++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
@@ -348,15 +375,20 @@ static enum tri_result admit_take(struct tri_engine *engine, const struct tri_ev
         engine->counters.refused_busy++;
         return admit_refuse(engine, event, TRI_ERROR_BUSY);
     }
-    admit_fill(engine, round, event, admission);
+    tri_admit_fill(engine, round, admission);
     engine->counters.accepted++;
+    engine->counters.forced += admission->is_forced ? 1 : 0;
     tri_act_start(engine, round);
     return TRI_OK;
 }
 
 enum tri_result tri_engine_submit(struct tri_engine *engine, const struct tri_event *event)
 {
-    struct admission admission = {.message = event->submit.message};
+    struct tri_admission admission = {.key = event->submit.key,
+                                      .hash = &event->submit.hash,
+                                      .message = event->submit.message,
+                                      .client = event->submit.client,
+                                      .is_forced = event->submit.is_forced};
     struct tri_dedup_found found = tri_dedup_find(engine->dedup, event->submit.key);
     enum tri_error code;
 
@@ -371,18 +403,21 @@ enum tri_result tri_engine_submit(struct tri_engine *engine, const struct tri_ev
     if (found.state != TRI_DEDUP_UNKNOWN) {
         return admit_known(engine, event, found);
     }
+    if (tri_redeliver_find(engine, event->submit.key) != NULL) {
+        return admit_redelivered(engine, event);
+    }
     if (engine->is_broken || engine->is_draining) {
         return admit_refuse(engine, event,
                             engine->is_broken ? TRI_ERROR_JOURNAL_FAILED : TRI_ERROR_SHUTTING_DOWN);
     }
-    code = admit_age(engine, admission.message);
+    code = admission.is_forced ? admit_forced(&admission) : admit_age(engine, admission.message);
     if (code != TRI_ERROR_NONE) {
-        engine->counters.refused_stale++;
+        engine->counters.refused_stale += admission.is_forced ? 0 : 1;
         return admit_refuse(engine, event, code);
     }
     code = admit_scope(engine, &admission);
     if (code == TRI_ERROR_NONE) {
-        code = admit_times(engine, &admission);
+        code = tri_admit_times(engine, &admission);
     }
     if (code != TRI_ERROR_NONE) {
         return admit_refuse(engine, event, code);

@@ -164,6 +164,9 @@ enum tri_result tri_engine_phase_ack(struct tri_engine *engine, const struct tri
         return TRI_VIOLATION;
     }
     if (round == NULL) {
+        round = tri_redeliver_named(engine, event->phase_ack.key, event->phase_ack.id);
+    }
+    if (round == NULL) {
         return answer_late(engine, event, false);
     }
     targets = round->targets;
@@ -247,6 +250,9 @@ enum tri_result tri_engine_ask(struct tri_engine *engine, const struct tri_event
 
     assert(event->ask.chain < engine->options.chain_count);
     engine->counters.asks++;
+    if (round == NULL) {
+        round = tri_redeliver_named(engine, event->ask.key, event->ask.id);
+    }
     if (round != NULL && event->ask.attempt == round->attempt && attempt_is_open(round)) {
         return TRI_OK; /* its frames are on their way, or will be sent again (P15) */
     }

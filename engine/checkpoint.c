@@ -47,11 +47,14 @@ static bool checkpoint_open(struct tri_engine *engine)
             return true;
         }
         round = tri_engine_round(engine, index);
+        engine->checkpoint_round = index + 1;
+        if (tri_round_is_redelivery(round)) {
+            continue; /* F04: its result is among the closed ones, if it is remembered */
+        }
         /* A round that waits for its outcome record has a result already. */
         checkpoint_append(
             engine, round->state == TRI_ROUND_CLOSING ? TRI_RECORD_REMEMBER : TRI_RECORD_IMAGE,
             index, round->key);
-        engine->checkpoint_round = index + 1;
     }
     return false;
 }
@@ -75,6 +78,26 @@ static bool checkpoint_closed(struct tri_engine *engine)
     return false;
 }
 
+/* And the envelopes, open or remembered: each has one slot for its whole life. */
+static bool checkpoint_envelopes(struct tri_engine *engine)
+{
+    struct tri_envelopes *envelopes = &engine->envelopes;
+
+    while (envelopes->pool != NULL && engine->effects->count < RECORDS_PER_STEP) {
+        uint32_t index = tri_pool_next(envelopes->pool, envelopes->checkpoint);
+
+        if (index == TRI_NONE_INDEX) {
+            return true;
+        }
+        checkpoint_append(engine,
+                          tri_envelope_is_open(&envelopes->at[index]) ? TRI_RECORD_ENVELOPE
+                                                                      : TRI_RECORD_ENVELOPE_END,
+                          index, envelopes->at[index].key);
+        envelopes->checkpoint = index + 1;
+    }
+    return envelopes->pool == NULL;
+}
+
 enum tri_result tri_engine_checkpoint(struct tri_engine *engine)
 {
     if (engine->is_broken) {
@@ -84,8 +107,9 @@ enum tri_result tri_engine_checkpoint(struct tri_engine *engine)
         engine->checkpoint_lsn = engine->lsn + 1;
         engine->checkpoint_round = 0;
         engine->checkpoint_place = 0;
+        engine->envelopes.checkpoint = 0;
     }
-    if (checkpoint_open(engine) && checkpoint_closed(engine)) {
+    if (checkpoint_open(engine) && checkpoint_closed(engine) && checkpoint_envelopes(engine)) {
         checkpoint_append(engine, TRI_RECORD_CHECKPOINT, TRI_NONE_INDEX, (struct tri_key){0});
         engine->checkpoint_lsn = 0;
     }

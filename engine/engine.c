@@ -31,6 +31,7 @@ struct layout {
     size_t chains_by_text;
     size_t submitters;
     size_t remembered;
+    size_t envelopes;
     size_t bytes;
 };
 
@@ -72,6 +73,7 @@ static struct layout layout_of(const struct tri_engine_options *options)
     layout.submitters =
         layout_add(&layout, (options->submitters_max + 1) * sizeof(struct tri_submitter));
     layout.remembered = layout_add(&layout, (options->submitters_max + 1) * sizeof(uint32_t));
+    layout.envelopes = layout_add(&layout, tri_envelopes_footprint(options));
     return layout;
 }
 
@@ -170,6 +172,7 @@ struct tri_engine *tri_engine_init(void *memory, const struct tri_engine_options
     memset(engine->submitters, 0, (options->submitters_max + 1) * sizeof(*engine->submitters));
     memset(engine->remembered, 0, (options->submitters_max + 1) * sizeof(*engine->remembered));
     tri_dedup_count_owners(engine->dedup, engine->remembered);
+    tri_envelopes_init(&engine->envelopes, base + layout.envelopes, options);
     return engine;
 }
 
@@ -210,7 +213,9 @@ const struct tri_engine_policy *tri_engine_policy(const struct tri_engine *engin
 
 uint32_t tri_engine_retries_max(const struct tri_engine *engine, const struct tri_round *round)
 {
-    return round->atomicity == TRI_BEST_EFFORT ? 0 : tri_engine_policy(engine, round)->retries_max;
+    return round->atomicity == TRI_BEST_EFFORT || tri_round_is_redelivery(round)
+               ? 0
+               : tri_engine_policy(engine, round)->retries_max;
 }
 
 struct tri_round *tri_engine_find(struct tri_engine *engine, struct tri_key key, struct tri_text id)
@@ -226,11 +231,7 @@ struct tri_round *tri_engine_find(struct tri_engine *engine, struct tri_key key,
         round = tri_engine_round(engine, found.round);
         engine->found = round;
     }
-    if (round->id_bytes != id.bytes ||
-        memcmp(tri_round_canonical(round) + round->id_at, id.at, id.bytes) != 0) {
-        return NULL;
-    }
-    return round;
+    return tri_round_is_named(round, id) ? round : NULL;
 }
 
 static bool take_entry(struct tri_engine *engine, struct tri_key key, uint32_t index,
@@ -396,6 +397,7 @@ static enum tri_result step_tick(struct tri_engine *engine)
            tri_deadlines_pop(engine->deadlines, engine->now_ns, &index)) {
         step_timer(engine, tri_engine_round(engine, index));
     }
+    tri_envelope_tick(engine);
     tri_engine_scan(engine);
     step_sweep(engine);
     return TRI_OK;
@@ -419,6 +421,9 @@ uint64_t tri_engine_deadline_ns(const struct tri_engine *engine)
 
         sweep_ns = expires_ns > engine->sweep_ns ? expires_ns : engine->sweep_ns;
     }
+    if (tri_envelope_deadline_ns(engine) < next_ns) {
+        next_ns = tri_envelope_deadline_ns(engine);
+    }
     return next_ns < sweep_ns ? next_ns : sweep_ns;
 }
 
@@ -431,6 +436,7 @@ static enum tri_result step_durable(struct tri_engine *engine, uint64_t lsn)
         return TRI_STALE;
     }
     engine->durable_lsn = lsn;
+    tri_epoch_durable(&engine->epoch, lsn);
     while (engine->await_first != TRI_ROUND_NONE) {
         struct tri_round *round = tri_engine_round(engine, engine->await_first);
 
@@ -468,6 +474,8 @@ static enum tri_result step_dispatch(struct tri_engine *engine, const struct tri
     switch (event->type) {
     case TRI_EVENT_SUBMIT:
         return tri_engine_submit(engine, event);
+    case TRI_EVENT_VERDICT:
+        return tri_engine_verdict(engine, event);
     case TRI_EVENT_PHASE_ACK:
         return tri_engine_phase_ack(engine, event);
     case TRI_EVENT_CONTROL_ACK:
@@ -482,6 +490,12 @@ static enum tri_result step_dispatch(struct tri_engine *engine, const struct tri
         return step_durable(engine, event->journal.lsn);
     case TRI_EVENT_JOURNAL_FAILED:
         return step_failed(engine);
+    case TRI_EVENT_REDELIVER:
+        return tri_engine_redeliver(engine, event);
+    case TRI_EVENT_ENVELOPE:
+        return tri_envelope_submit(engine, event);
+    case TRI_EVENT_DELIVERY:
+        return tri_envelope_news(engine, event);
     case TRI_EVENT_CHECKPOINT:
         return tri_engine_checkpoint(engine);
     case TRI_EVENT_DRAIN:
@@ -536,6 +550,9 @@ enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key,
         return TRI_OK;
     }
     round = tri_engine_find(engine, key, id);
+    if (round == NULL) {
+        round = tri_redeliver_named(engine, key, id);
+    }
     if (round == NULL || round->accept_lsn > engine->durable_lsn) {
         return TRI_GONE;
     }
@@ -545,6 +562,11 @@ enum tri_result tri_engine_status(struct tri_engine *engine, struct tri_key key,
     tri_view_durable(engine, round, &status->round);
     status->code = status->round.cause;
     return TRI_OK;
+}
+
+uint64_t tri_engine_epoch_closed(const struct tri_engine *engine)
+{
+    return tri_epoch_closed(&engine->epoch);
 }
 
 uint32_t tri_engine_open_count(const struct tri_engine *engine)

@@ -10,6 +10,9 @@
  *   act.c      action of the round table -> effects
  *   resend.c   chains that come and go (P15)
  *   view.c     what effects and status show of a round
+ *   envelope.c  several messages, one after the other (F07)
+ *   force.c    a message that waits for the operator's verdict (F06)
+ *   redeliver.c  a message behind its primary record, driven once more (F04)
  *   record.c   what a journal keeps of a message; restore.c takes it back, checkpoint.c repeats it
  */
 #ifndef TRI_ENGINE_ENGINE_H
@@ -18,6 +21,8 @@
 #include "engine/arena.h"
 #include "engine/deadlines.h"
 #include "engine/dedup.h"
+#include "engine/envelope.h"
+#include "engine/epoch.h"
 #include "engine/location.h"
 #include "engine/pool.h"
 #include "engine/record.h"
@@ -54,13 +59,36 @@ struct tri_submitter {
 static_assert(TRI_EFFECTS_MAX >= 2 * TRI_EFFECTS_PER_TRANSITION,
               "a TICK makes progress after one full transition");
 
+/* A message on its way in: what it will be if it is admitted. */
+struct tri_admission {
+    struct tri_key key;
+    const struct tri_hash *hash;
+    const struct tri_message *message;
+    uint64_t client;
+    bool is_forced;               /* F06 */
+    enum tri_atomicity atomicity; /* effective (A10) */
+    enum tri_scope scope;         /* effective (A04) */
+    uint16_t chains[TRI_TARGETS_MAX];
+    uint32_t chain_count;
+    uint64_t ttl_ms; /* of reservations (L01) */
+    uint32_t timeout_ms[TRI_PHASE_COUNT];
+};
+
+/* A redelivery that runs.  It stands beside the dedup table, so that what is remembered of its
+ * message stays as it is. */
+struct tri_redelivery {
+    struct tri_key key;
+    uint32_t round; /* pool index */
+};
+
 struct tri_engine {
     struct tri_engine_options options; /* its chains and locations stay the caller's */
     struct tri_engine_counters counters;
     uint64_t now_ns;
     uint64_t wall_ms;
-    uint64_t lsn;              /* of the last record */
-    uint64_t durable_lsn;      /* every record up to here is durable */
+    uint64_t lsn;         /* of the last record */
+    uint64_t durable_lsn; /* every record up to here is durable */
+    struct tri_epoch epoch;
     uint64_t checkpoint_lsn;   /* where the running checkpoint began; 0 = none */
     uint32_t checkpoint_round; /* pool index, and place in the dedup table, to which it has come */
     uint32_t checkpoint_place;
@@ -89,7 +117,10 @@ struct tri_engine {
     struct tri_submitter *submitters;                  /* [0] is nobody */
     uint32_t *remembered;                              /* dedup entries by submitter */
     struct tri_target status_targets[TRI_TARGETS_MAX]; /* of the last status of a closed message */
-    struct tri_record_parts replayed;                  /* the record that is being taken back */
+    struct tri_envelopes envelopes;
+    struct tri_record_parts replayed; /* the record that is being taken back */
+    uint32_t redelivery_count;
+    struct tri_redelivery redeliveries[TRI_REDELIVERIES_MAX];
 };
 
 /* engine.c */
@@ -107,22 +138,53 @@ void tri_engine_untake(struct tri_engine *engine, const struct tri_round *round)
 /* tri_engine_apply feeds one event to the table and carries its action out. */
 void tri_engine_apply(struct tri_engine *engine, struct tri_round *round,
                       enum tri_round_event event);
-/* The open round of (key, id), or NULL. */
+/* The open round of (key, id), or NULL; a redelivery is found by tri_redeliver_named(). */
 struct tri_round *tri_engine_find(struct tri_engine *engine, struct tri_key key,
                                   struct tri_text id);
 const struct tri_engine_policy *tri_engine_policy(const struct tri_engine *engine,
                                                   const struct tri_round *round);
-/* Retries that the round may use: none for BEST_EFFORT (A01). */
+/* Retries that the round may use: none for BEST_EFFORT (A01), nor for a redelivery (F04). */
 uint32_t tri_engine_retries_max(const struct tri_engine *engine, const struct tri_round *round);
 bool tri_engine_chain_find(const struct tri_engine *engine, struct tri_text id, uint16_t *chain);
 
 /* admit.c */
 enum tri_result tri_engine_submit(struct tri_engine *engine, const struct tri_event *event);
+/* Whether a body of this class may be added to what a submitter holds (R08). */
+bool tri_admit_has_own_share(const struct tri_engine *engine, uint32_t submitter,
+                             uint32_t body_class);
+void tri_admit_strategy(struct tri_admission *admission);
+/* The lock's TTL and the timeouts, or why the configuration does not allow them (L01, H01). */
+enum tri_error tri_admit_times(const struct tri_engine *engine, struct tri_admission *admission);
+/* Whether a body of this class may be added to what waits for the targets (R08). */
+bool tri_admit_has_share(const struct tri_engine *engine, const struct tri_admission *admission,
+                         uint32_t body_class);
+/* tri_admit_fill makes the round of a message whose slots have been taken: its first attempt. */
+void tri_admit_fill(struct tri_engine *engine, struct tri_round *round,
+                    const struct tri_admission *admission);
 
 /* answer.c */
 enum tri_result tri_engine_phase_ack(struct tri_engine *engine, const struct tri_event *event);
 enum tri_result tri_engine_control_ack(struct tri_engine *engine, const struct tri_event *event);
 enum tri_result tri_engine_ask(struct tri_engine *engine, const struct tri_event *event);
+
+/* force.c */
+enum tri_result tri_engine_verdict(struct tri_engine *engine, const struct tri_event *event);
+/* The held message's TTL runs, or what is left of it (L07). */
+void tri_force_hold(struct tri_engine *engine, struct tri_round *round);
+void tri_force_begin(struct tri_engine *engine, struct tri_round *round); /* action BEGIN */
+
+/* redeliver.c */
+enum tri_result tri_engine_redeliver(struct tri_engine *engine, const struct tri_event *event);
+/* The redelivery of `key`, or of (key, id), that runs, or NULL. */
+struct tri_round *tri_redeliver_find(struct tri_engine *engine, struct tri_key key);
+struct tri_round *tri_redeliver_named(struct tri_engine *engine, struct tri_key key,
+                                      struct tri_text id);
+/* tri_redeliver_end takes the redelivery `round` off the list; nothing else is left of it. */
+void tri_redeliver_end(struct tri_engine *engine, const struct tri_round *round);
+/* The actions FORWARD, FORWARD_DONE, FORWARD_FAILED. */
+void tri_redeliver_forward(struct tri_engine *engine, struct tri_round *round);
+void tri_redeliver_done(struct tri_engine *engine, struct tri_round *round);
+void tri_redeliver_failed(struct tri_engine *engine, struct tri_round *round);
 
 /* verdict.c: the event that ends the open phase, or the rollback, with what was answered. */
 enum tri_round_event tri_verdict_prepare(struct tri_engine *engine, struct tri_round *round);
@@ -136,6 +198,15 @@ void tri_act(struct tri_engine *engine, struct tri_round *round, enum tri_round_
  * if the state's own frames they are. */
 void tri_act_send(struct tri_engine *engine, struct tri_round *round, enum tri_send kind,
                   uint64_t targets, uint64_t after_lsn);
+/* tri_act_append appends a record of the round; returns its LSN. */
+uint64_t tri_act_append(struct tri_engine *engine, struct tri_round *round, enum tri_record kind);
+/* Tells everybody who waits for the round. */
+void tri_act_notify(struct tri_engine *engine, struct tri_round *round, enum tri_notify kind,
+                    uint64_t after_lsn);
+void tri_act_timer(struct tri_engine *engine, struct tri_round *round, enum tri_round_timer kind,
+                   uint64_t at_ns);
+/* A new set of answers is expected from `targets`. */
+void tri_act_open(struct tri_engine *engine, struct tri_round *round, uint64_t targets);
 void tri_act_stray_abort(struct tri_engine *engine, const struct tri_event *event, uint16_t chain,
                          tri_attempt attempt);
 void tri_act_start(struct tri_engine *engine, struct tri_round *round);
@@ -180,6 +251,9 @@ bool tri_view_fits(const struct tri_round *round);
 void tri_view_pack(const struct tri_round *round, struct tri_dedup_entry *entry, uint64_t masks[2]);
 void tri_view_store(struct tri_engine *engine, const struct tri_round *round,
                     struct tri_dedup_entry *entry);
+
+/* restore.c: takes a body, where need be by moving others to smaller slots. */
+enum tri_result tri_restore_take_body(struct tri_engine *engine, uint32_t bytes, uint32_t *body);
 
 /* checkpoint.c */
 enum tri_result tri_engine_checkpoint(struct tri_engine *engine);

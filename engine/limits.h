@@ -26,10 +26,13 @@ static_assert(TRI_TARGETS_MAX == 64, "who has answered is one bit per target in 
 
 #define TRI_NONE_INDEX UINT32_MAX /* no slot, no node, no entry */
 
-#define TRI_CHAINS_MAX  1024U
-#define TRI_SHARDS_MAX  64U
-#define TRI_SLOT_COUNT  4096U /* hash -> slot -> shard */
-#define TRI_WAITERS_MAX 8U    /* clients attached to one message (R01) */
+#define TRI_CHAINS_MAX       1024U
+#define TRI_SHARDS_MAX       64U
+#define TRI_SLOT_COUNT       4096U  /* hash -> slot -> shard */
+#define TRI_ENVELOPES_MAX    65536U /* slots, open and remembered (F07) */
+#define TRI_STREAM_BYTES_MAX 16U    /* of a stream's name, "EPOCH-SHARD" (F08) */
+#define TRI_WAITERS_MAX      8U     /* clients attached to one message (R01) */
+#define TRI_REDELIVERIES_MAX 64U    /* of one shard at a time (F04) */
 
 #define TRI_NS_PER_MS UINT64_C(1000000)
 #define TRI_NS_PER_S  UINT64_C(1000000000)

@@ -57,6 +57,6 @@ NAMES(tri_scope_name, enum tri_scope, TRI_SCOPE_COUNT, "TARGETS", "ALL_CHAINS")
 NAMES(tri_message_type_name, enum tri_message_type, TRI_TYPE_COUNT, "STATE_SYNC",
       "REGULATORY_ACTION", "GOVERNANCE", "HEARTBEAT", "ACK", "QUERY")
 NAMES(tri_subtype_name, enum tri_subtype, TRI_SUBTYPE_COUNT, "NONE", "EXECUTE")
-NAMES(tri_role_name, enum tri_role, TRI_ROLE_COUNT, "CLIENT", "CHAIN", "OPERATOR")
+NAMES(tri_role_name, enum tri_role, TRI_ROLE_COUNT, "CLIENT", "CHAIN", "OPERATOR", "SETTLEMENT")
 NAMES(tri_target_state_name, enum tri_target_state, TRI_TARGET_STATE_COUNT, "OPEN", "PREPARED",
       "APPLIED", "FINAL", "REFUSED", "UNKNOWN", "UNDONE")

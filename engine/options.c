@@ -77,6 +77,9 @@ static const char *check_capacities(const struct tri_engine_options *options)
     if (options->waiters_max < 1 || options->waiters_max > TRI_POOL_SLOTS_MAX) {
         return "waiters_max: must be 1..2^26";
     }
+    if (options->envelopes_max > TRI_ENVELOPES_MAX) {
+        return "envelopes_max: must be 0..65536";
+    }
     for (uint32_t i = 0; i < TRI_ENGINE_BODY_CLASSES; i++) {
         if (options->body_counts[i] > TRI_ARENA_SLOTS_MAX) {
             return "body_counts: must be 0..2^26 each";

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 #include "engine/order.h"
 #include "engine/record_bytes.h"
+#include "engine/wire.h"
 
 /* Everything but targets and canonical bytes. */
 #define FIXED_BYTES_MAX  256U
@@ -15,14 +16,14 @@ static_assert(FIXED_BYTES_MAX + TRI_TARGETS_MAX * (TARGET_BYTES_MAX + 2U) + TRI_
 /* The stages that a kind may show. */
 #define AT(stage) (UINT32_C(1) << TRI_STAGE_##stage)
 static const uint8_t stages_of[TRI_RECORD_COUNT] = {
-    [TRI_RECORD_ACCEPT] = AT(UNDECIDED) | AT(DECIDED),
+    [TRI_RECORD_ACCEPT] = AT(UNDECIDED) | AT(DECIDED) | AT(HELD),
     [TRI_RECORD_ATTEMPT] = AT(UNDECIDED),
     [TRI_RECORD_DECISION] = AT(DECIDED),
     [TRI_RECORD_ROLLBACK] = AT(ROLLING_BACK),
     [TRI_RECORD_PRIMARY] = AT(RECORDED),
     [TRI_RECORD_OUTCOME] = AT(ENDED),
     [TRI_RECORD_IMAGE] =
-        AT(UNDECIDED) | AT(DECIDED) | AT(ROLLING_BACK) | AT(RECORDED) | AT(BACKING_OFF),
+        AT(UNDECIDED) | AT(DECIDED) | AT(ROLLING_BACK) | AT(RECORDED) | AT(BACKING_OFF) | AT(HELD),
 };
 #undef AT
 static_assert(TRI_STAGE_COUNT <= 8, "a set of stages is a byte");
@@ -33,6 +34,7 @@ enum part {
     PART_TARGETS = 4,
     PART_WINDOW = 8,
     PART_RESULT = 16,
+    PART_PLACE = 32,
 };
 
 static const uint8_t parts_of[TRI_RECORD_COUNT] = {
@@ -40,7 +42,7 @@ static const uint8_t parts_of[TRI_RECORD_COUNT] = {
     [TRI_RECORD_ATTEMPT] = PART_STANDING,
     [TRI_RECORD_DECISION] = PART_STANDING | PART_TARGETS,
     [TRI_RECORD_ROLLBACK] = PART_STANDING | PART_TARGETS,
-    [TRI_RECORD_PRIMARY] = PART_STANDING,
+    [TRI_RECORD_PRIMARY] = PART_STANDING | PART_PLACE,
     [TRI_RECORD_OUTCOME] = PART_STANDING | PART_WINDOW,
     [TRI_RECORD_CLOSE] = PART_WINDOW,
     [TRI_RECORD_IMAGE] = PART_CONTENT | PART_STANDING | PART_TARGETS,
@@ -48,15 +50,21 @@ static const uint8_t parts_of[TRI_RECORD_COUNT] = {
     [TRI_RECORD_CHECKPOINT] = 0,
 };
 
+/* Of the content, in one byte: older journals have the first bit alone. */
+#define FLAG_FINALIZE 1U
+#define FLAG_FORCED   2U
+
 static const uint8_t stages[TRI_ROUND_STATE_COUNT] = {
     [TRI_ROUND_B_COMMITTING] = TRI_STAGE_DECIDED,
     [TRI_ROUND_BF_COMMITTING] = TRI_STAGE_DECIDED,
     [TRI_ROUND_BF_FINALIZING] = TRI_STAGE_DECIDED,
+    [TRI_ROUND_G_HELD] = TRI_STAGE_HELD,
     [TRI_ROUND_G_PREPARING] = TRI_STAGE_UNDECIDED,
     [TRI_ROUND_G_COMMITTING] = TRI_STAGE_DECIDED,
     [TRI_ROUND_G_RECORDING] = TRI_STAGE_RECORDED,
     [TRI_ROUND_G_FINALIZING] = TRI_STAGE_RECORDED,
     [TRI_ROUND_G_BACKOFF] = TRI_STAGE_BACKING_OFF,
+    [TRI_ROUND_A_HELD] = TRI_STAGE_HELD,
     [TRI_ROUND_A_PREPARING] = TRI_STAGE_UNDECIDED,
     [TRI_ROUND_A_COMMITTING] = TRI_STAGE_DECIDED,
     [TRI_ROUND_A_ROLLING_BACK] = TRI_STAGE_ROLLING_BACK,
@@ -64,9 +72,12 @@ static const uint8_t stages[TRI_ROUND_STATE_COUNT] = {
     [TRI_ROUND_A_FINALIZING] = TRI_STAGE_RECORDED,
     [TRI_ROUND_A_BACKOFF] = TRI_STAGE_BACKING_OFF,
     [TRI_ROUND_CLOSING] = TRI_STAGE_ENDED,
+    [TRI_ROUND_R_PREPARING] = TRI_STAGE_COUNT, /* F04: a redelivery leaves no record */
+    [TRI_ROUND_R_COMMITTING] = TRI_STAGE_COUNT,
+    [TRI_ROUND_R_FINALIZING] = TRI_STAGE_COUNT,
     [TRI_ROUND_STALLED] = TRI_STAGE_COUNT, /* D07: nothing is recorded any more */
 };
-static_assert(TRI_ROUND_STATE_COUNT == 16, "a new state needs its stage");
+static_assert(TRI_ROUND_STATE_COUNT == 21, "a new state needs its stage");
 
 /* ---- writing ---- */
 
@@ -130,7 +141,8 @@ static uint8_t *put_content(uint8_t *at, const struct tri_round *round)
     at = put_u8(at, round->atomicity_declared);
     at = put_u8(at, round->scope);
     at = put_u8(at, round->scope_declared);
-    at = put_u8(at, finalize_requested ? 1 : 0);
+    at =
+        put_u8(at, (finalize_requested ? FLAG_FINALIZE : 0) | (round->is_forced ? FLAG_FORCED : 0));
     at = put_u16(at, round->inner_at);
     at = put_u8(at, round->id_at);
     at = put_u8(at, round->id_bytes);
@@ -227,8 +239,13 @@ static const struct tri_round *record_round(struct tri_engine *engine,
 uint32_t tri_engine_record_bytes_max(struct tri_engine *engine, const struct tri_effect *append)
 {
     uint8_t parts = parts_of[append->append.kind];
-    const struct tri_round *round = record_round(engine, append);
+    const struct tri_round *round;
     uint32_t bytes = FIXED_BYTES_MAX;
+
+    if (tri_envelope_is_record(append->append.kind)) {
+        return tri_envelope_record_bytes_max(engine, append);
+    }
+    round = record_round(engine, append);
 
     if ((parts & PART_RESULT) != 0) {
         bytes += TRI_TARGETS_MAX * 2U;
@@ -267,9 +284,13 @@ static uint8_t *record_remember(uint8_t *at, struct tri_engine *engine,
 uint32_t tri_engine_record(struct tri_engine *engine, const struct tri_effect *append, uint8_t *to)
 {
     uint8_t parts = parts_of[append->append.kind];
-    const struct tri_round *round = record_round(engine, append);
+    const struct tri_round *round;
     uint8_t *at = to;
 
+    if (tri_envelope_is_record(append->append.kind)) {
+        return tri_envelope_record(engine, append, to);
+    }
+    round = record_round(engine, append);
     if (parts == 0) {
         return (uint32_t)(put_u64(at, append->append.begin_lsn) - to);
     }
@@ -290,6 +311,10 @@ uint32_t tri_engine_record(struct tri_engine *engine, const struct tri_effect *a
             put_window(at, engine,
                        round == NULL ? append->append.expires_s : tri_act_expires_s(engine, round));
     }
+    if ((parts & PART_PLACE) != 0) {
+        at = put_u64(at, append->append.oss_epoch);
+        at = put_u64(at, append->append.issued_at_ms);
+    }
     return (uint32_t)(at - to);
 }
 
@@ -309,6 +334,7 @@ static uint64_t get_below(struct reader *reader, uint32_t bytes, uint64_t limit,
 static void get_content(struct reader *reader, struct tri_record_content *content)
 {
     uint32_t canonical_bytes;
+    uint64_t flags;
 
     get_raw(reader, content->hash.at, sizeof(content->hash.at));
     content->expires_at_ms = get(reader, 8);
@@ -324,7 +350,9 @@ static void get_content(struct reader *reader, struct tri_record_content *conten
         (uint8_t)get_below(reader, 1, TRI_ATOMICITY_COUNT, "no declared atomicity");
     content->scope = (uint8_t)get_below(reader, 1, TRI_SCOPE_COUNT, "no scope");
     content->scope_declared = (uint8_t)get_below(reader, 1, TRI_SCOPE_COUNT, "no declared scope");
-    content->finalize_requested = get_below(reader, 1, 2, "no boolean") != 0;
+    flags = get_below(reader, 1, (FLAG_FINALIZE | FLAG_FORCED) + 1, "no flags");
+    content->finalize_requested = (flags & FLAG_FINALIZE) != 0;
+    content->is_forced = (flags & FLAG_FORCED) != 0;
     content->inner_at = (uint16_t)get(reader, 2);
     content->id_at = (uint8_t)get(reader, 1);
     content->id_bytes = (uint8_t)get_below(reader, 1, TRI_ID_BYTES_MAX + 1U, "the id is too long");
@@ -438,6 +466,30 @@ static const char *standing_fault(enum tri_record kind, const struct tri_record_
     return NULL;
 }
 
+/* F06: who comes by the forced path is accepted held and with nothing sent, and nobody else is
+ * held: no record leads around the verdict. */
+static const char *held_fault(enum tri_record kind, const struct tri_record_parts *parts)
+{
+    const struct tri_record_standing *standing = &parts->standing;
+    uint64_t begun_ms = parts->content.expires_at_ms - parts->content.ttl_ms;
+    bool is_held = standing->stage == TRI_STAGE_HELD;
+
+    if (is_held != parts->content.is_forced && (is_held || kind == TRI_RECORD_ACCEPT)) {
+        return "a hold without a forced message, or the other way round";
+    }
+    if (!is_held) {
+        return NULL;
+    }
+    if (standing->window_end_ms - begun_ms > TRI_TTL_S_MAX * UINT64_C(1000)) {
+        return "a hold outside the life of its message";
+    }
+    if ((standing->refused | standing->prepared | standing->applied | standing->final |
+         standing->maybe | standing->affected) != 0) {
+        return "a held message that has been sent";
+    }
+    return NULL;
+}
+
 static void get_result(struct reader *reader, struct tri_record_result *result)
 {
     get_raw(reader, result->hash.at, sizeof(result->hash.at));
@@ -469,7 +521,7 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
     struct reader reader = {.at = payload.at, .end = payload.at + payload.bytes, .fault = NULL};
     uint8_t has = 0;
 
-    if (kind >= TRI_RECORD_COUNT) {
+    if (kind >= TRI_RECORD_COUNT || tri_envelope_is_record(kind)) {
         *fault = "no kind of record";
         return TRI_VIOLATION;
     }
@@ -479,6 +531,7 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
     parts->has_targets = (has & PART_TARGETS) != 0;
     parts->has_window = (has & PART_WINDOW) != 0;
     parts->has_result = (has & PART_RESULT) != 0;
+    parts->has_place = (has & PART_PLACE) != 0;
     parts->key.lo = get(&reader, 8);
     if (kind != TRI_RECORD_CHECKPOINT) {
         parts->key.hi = get(&reader, 8);
@@ -492,6 +545,9 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
             reader.fault = standing_fault(kind, &parts->standing);
         }
     }
+    if (parts->has_content && reader.fault == NULL) {
+        reader.fault = held_fault(kind, parts);
+    }
     if (parts->has_targets && reader.fault == NULL) {
         get_targets(&reader, &parts->standing);
     }
@@ -501,6 +557,11 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
     }
     if (parts->has_result && reader.fault == NULL) {
         get_result(&reader, &parts->result);
+    }
+    if (parts->has_place && reader.fault == NULL) {
+        parts->place.oss_epoch = get(&reader, 8);
+        parts->place.issued_at_ms = get(&reader, 8);
+        reader_expect(&reader, parts->place.oss_epoch != 0, "no epoch");
     }
     return reader_end(&reader, fault);
 }

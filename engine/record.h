@@ -5,17 +5,19 @@
  * A record never says what has changed; it says how things are, so replay is
  * assignment, and the last record of a message wins.  Parts, of which a kind has some:
  *
- *     kind        key  content  standing  targets  window  result
+ *     kind        key  content  standing  targets  window  result  place
  *     ACCEPT       x      x        x         x
  *     ATTEMPT      x               x
  *     DECISION     x               x         x
  *     ROLLBACK     x               x         x
- *     PRIMARY      x               x
+ *     PRIMARY      x               x                                 x
  *     OUTCOME      x               x                  x
  *     CLOSE        x                                  x
  *     IMAGE        x      x        x         x
  *     REMEMBER     x                                  x       x
  *     CHECKPOINT                                                  the LSN at which it began
+ *
+ * Those of envelopes stand in envelope_record.c.
  *
  * IMAGE, REMEMBER and CHECKPOINT make up a checkpoint; an IMAGE stands also for a decided attempt
  * that is given up.
@@ -55,7 +57,8 @@ enum tri_record_stage {
     TRI_STAGE_RECORDED = 3,     /* the primary record: only FINALIZE is left (A08) */
     TRI_STAGE_ENDED = 4,        /* the result is known: OUTCOME alone */
     TRI_STAGE_BACKING_OFF = 5,  /* an attempt has failed, the next one waits for its time */
-    TRI_STAGE_COUNT = 6,
+    TRI_STAGE_HELD = 6,         /* forced, and the operator has not said his verdict (F06) */
+    TRI_STAGE_COUNT = 7,
 };
 
 /* What stays the same for a message's life. */
@@ -72,6 +75,7 @@ struct tri_record_content {
     uint8_t scope;
     uint8_t scope_declared;
     bool finalize_requested;
+    bool is_forced;    /* F06 */
     uint16_t inner_at; /* the inner run shares the end of the canonical bytes */
     uint8_t id_at;
     uint8_t id_bytes;
@@ -116,6 +120,12 @@ struct tri_record_result {
     uint16_t chains[TRI_TARGETS_MAX];
 };
 
+/* PRIMARY: its place among the finality records (F01, F08). */
+struct tri_record_place {
+    uint64_t oss_epoch; /* >= 1 */
+    uint64_t issued_at_ms;
+};
+
 struct tri_record_parts {
     struct tri_key key;
     bool has_content;
@@ -123,10 +133,12 @@ struct tri_record_parts {
     bool has_targets;
     bool has_window;
     bool has_result;
+    bool has_place;
     struct tri_record_content content;
     struct tri_record_standing standing;
     struct tri_record_window window;
     struct tri_record_result result;
+    struct tri_record_place place;
 };
 
 /*

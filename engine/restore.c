@@ -12,6 +12,7 @@
  *     DECIDED        COMMITTING    COMMIT again to everybody: who has answered repeats it (P06)
  *     ROLLING_BACK   ROLLING_BACK  likewise, until the window ends (A07)
  *     RECORDED       FINALIZING    behind the primary record there is no other way (A08)
+ *     HELD           HELD          the operator has not said his verdict (F06)
  *
  * The frames go out when the chains connect, by the same walk that serves a chain which comes back
  * (P15, resend.c): a recovered round is one whose frames were not handed out.
@@ -36,6 +37,7 @@ static enum tri_round_state restore_state(enum tri_record_stage stage, enum tri_
         ROW(RECORDED,     STATE_COUNT,  G_FINALIZING, A_FINALIZING),
         ROW(ENDED,        CLOSING,      CLOSING,      CLOSING),
         ROW(BACKING_OFF,  STATE_COUNT,  G_BACKOFF,    A_BACKOFF),
+        ROW(HELD,         STATE_COUNT,  G_HELD,       A_HELD),
     /* clang-format on */
 #undef ROW
     };
@@ -167,6 +169,7 @@ static void restore_content(struct tri_round *round, const struct tri_record_par
     round->atomicity_declared = content->atomicity_declared & 3U;
     round->scope = content->scope & 1U;
     round->scope_declared = content->scope_declared & 1U;
+    round->is_forced = content->is_forced;
     round->target_count = parts->standing.target_count;
     tri_round_fill(round, &content->hash, content->canonical);
 }
@@ -199,12 +202,12 @@ static bool restore_pack(struct tri_engine *engine)
         round->targets = tri_arena_at(engine->bodies, body);
         has_moved = true;
     }
-    return has_moved;
+    return tri_envelope_pack(engine) || has_moved;
 }
 
 /* Messages come back in another order than they came in, so a small one may stand where a large one
  * stood (R08): what fitted then has to fit now. */
-static enum tri_result restore_take_body(struct tri_engine *engine, uint32_t bytes, uint32_t *body)
+enum tri_result tri_restore_take_body(struct tri_engine *engine, uint32_t bytes, uint32_t *body)
 {
     enum tri_result result = tri_arena_take(engine->bodies, bytes, body);
 
@@ -236,7 +239,7 @@ static enum tri_result restore_open(struct tri_engine *engine, const struct tri_
     } else if (found.state == TRI_DEDUP_CLOSED) {
         tri_dedup_forget(engine->dedup, found.entry); /* its time had ended, the id came again */
     }
-    if (restore_take_body(engine, body_bytes, &body) == TRI_OK) {
+    if (tri_restore_take_body(engine, body_bytes, &body) == TRI_OK) {
         round = tri_engine_take(engine, parts->key, body, hold);
     }
     if (round == NULL) {
@@ -414,6 +417,9 @@ enum tri_result tri_engine_replay(struct tri_engine *engine, const struct tri_re
 
     assert(engine->lsn == 0);
     *fault = NULL;
+    if (tri_envelope_is_record(replay->kind)) {
+        return tri_envelope_replay(engine, replay, fault);
+    }
     if (tri_record_decode(replay->kind, replay->payload, parts, fault) != TRI_OK) {
         return TRI_VIOLATION;
     }
@@ -439,6 +445,23 @@ enum tri_result tri_engine_replay(struct tri_engine *engine, const struct tri_re
     }
     return parts->has_result ? restore_closed(engine, replay, parts, fault)
                              : restore_close(engine, replay, parts, fault);
+}
+
+void tri_engine_replayed(struct tri_engine *engine, struct tri_replayed *replayed)
+{
+    const struct tri_record_parts *parts = &engine->replayed;
+    const struct tri_round *round = restore_find(engine, parts->key);
+
+    assert(engine->lsn == 0);
+    assert(parts->has_place);
+    *replayed = (struct tri_replayed){
+        .oss_epoch = parts->place.oss_epoch,
+        .issued_at_ms = parts->place.issued_at_ms,
+        .is_known = round != NULL,
+    };
+    if (round != NULL) {
+        tri_view_round(engine, round, &replayed->round);
+    }
 }
 
 /* ---- resume ---- */
@@ -483,6 +506,10 @@ static void resume_round(struct tri_engine *engine, struct tri_round *round)
     case TRI_ROUND_A_BACKOFF:
         tri_act_arm_retry(engine, round);
         return;
+    case TRI_ROUND_G_HELD:
+    case TRI_ROUND_A_HELD:
+        tri_force_hold(engine, round);
+        return;
     case TRI_ROUND_A_ROLLING_BACK:
         round->maybe = round->affected;
         resume_open(engine, round, round->affected);
@@ -519,6 +546,7 @@ enum tri_result tri_engine_resume(struct tri_engine *engine, uint64_t now_ns, ui
          index = tri_pool_next(engine->rounds_pool, index + 1)) {
         resume_round(engine, tri_engine_round(engine, index));
     }
+    tri_envelope_resume(engine);
     engine->effects = NULL;
     assert(effects.count == 0);
     return TRI_OK;

@@ -95,6 +95,12 @@ enum tri_send tri_round_frames(enum tri_round_state state)
     return (enum tri_send)frames_of[state];
 }
 
+enum tri_round_state tri_round_held(enum tri_atomicity atomicity)
+{
+    assert(atomicity != TRI_BEST_EFFORT);
+    return atomicity == TRI_GUARANTEED ? TRI_ROUND_G_HELD : TRI_ROUND_A_HELD;
+}
+
 enum tri_round_state tri_round_start(enum tri_atomicity atomicity, bool finalize_requested)
 {
     switch (atomicity) {

@@ -20,22 +20,27 @@
 #include "tricast_engine.h"
 
 /* State, the name that views show, the phase that is open in it, the frames that it resends. */
-#define TRI_ROUND_STATES(X)                            \
-    X(B_COMMITTING, "COMMITTING", COMMIT, COMMIT)      \
-    X(BF_COMMITTING, "COMMITTING", COMMIT, COMMIT)     \
-    X(BF_FINALIZING, "FINALIZING", FINALIZE, FINALIZE) \
-    X(G_PREPARING, "PREPARING", PREPARE, PREPARE)      \
-    X(G_COMMITTING, "COMMITTING", COMMIT, COMMIT)      \
-    X(G_RECORDING, "RECORDING", FINALIZE, FINALIZE)    \
-    X(G_FINALIZING, "FINALIZING", FINALIZE, FINALIZE)  \
-    X(G_BACKOFF, "BACKOFF", NONE, NONE)                \
-    X(A_PREPARING, "PREPARING", PREPARE, PREPARE)      \
-    X(A_COMMITTING, "COMMITTING", COMMIT, COMMIT)      \
-    X(A_ROLLING_BACK, "ROLLING_BACK", NONE, ROLLBACK)  \
-    X(A_RECORDING, "RECORDING", FINALIZE, FINALIZE)    \
-    X(A_FINALIZING, "FINALIZING", FINALIZE, FINALIZE)  \
-    X(A_BACKOFF, "BACKOFF", NONE, NONE)                \
-    X(CLOSING, "CLOSING", NONE, NONE)                  \
+#define TRI_ROUND_STATES(X)                             \
+    X(B_COMMITTING, "COMMITTING", COMMIT, COMMIT)       \
+    X(BF_COMMITTING, "COMMITTING", COMMIT, COMMIT)      \
+    X(BF_FINALIZING, "FINALIZING", FINALIZE, FINALIZE)  \
+    X(G_HELD, "HELD", NONE, NONE)                       \
+    X(G_PREPARING, "PREPARING", PREPARE, PREPARE)       \
+    X(G_COMMITTING, "COMMITTING", COMMIT, COMMIT)       \
+    X(G_RECORDING, "RECORDING", FINALIZE, FINALIZE)     \
+    X(G_FINALIZING, "FINALIZING", FINALIZE, FINALIZE)   \
+    X(G_BACKOFF, "BACKOFF", NONE, NONE)                 \
+    X(A_HELD, "HELD", NONE, NONE)                       \
+    X(A_PREPARING, "PREPARING", PREPARE, PREPARE)       \
+    X(A_COMMITTING, "COMMITTING", COMMIT, COMMIT)       \
+    X(A_ROLLING_BACK, "ROLLING_BACK", NONE, ROLLBACK)   \
+    X(A_RECORDING, "RECORDING", FINALIZE, FINALIZE)     \
+    X(A_FINALIZING, "FINALIZING", FINALIZE, FINALIZE)   \
+    X(A_BACKOFF, "BACKOFF", NONE, NONE)                 \
+    X(CLOSING, "CLOSING", NONE, NONE)                   \
+    X(R_PREPARING, "REDELIVERING", PREPARE, PREPARE)    \
+    X(R_COMMITTING, "REDELIVERING", COMMIT, COMMIT)     \
+    X(R_FINALIZING, "REDELIVERING", FINALIZE, FINALIZE) \
     X(STALLED, "STALLED", NONE, NONE)
 
 enum tri_round_state {
@@ -68,6 +73,7 @@ enum tri_round_event {
     X(NOTHING)            /* the table has said it all */                                         \
     X(ARM)                /* the frames leave: their timer runs from now (P08) */                 \
     X(ARM_RETRY)          /* arm the message timer (R03) */                                       \
+    X(BEGIN)              /* attempt record, the first PREPARE behind it (F06) */                 \
     X(DECIDE)             /* decision record, COMMIT behind it (D02) */                           \
     X(RECORD)             /* primary record, FINALIZE and notice behind it (A08) */               \
     X(LIGHT)              /* BEST_EFFORT's one FINALIZE (A01) */                                  \
@@ -81,6 +87,8 @@ enum tri_round_event {
     X(ABORT_END_REJECTED) /* ABORT; REJECTED with the refusal (A12) */                            \
     X(ABORT_END_REFUSED)  /* ABORT; FAILED with the refusal (A12) */                              \
     X(ABORT_END_ROLLED_BACK) /* ABORT; FAILED, ROLLED_BACK: nobody had applied (A12) */           \
+    X(END_UNDEFENDED)        /* REJECTED, SELF_DEFENSE_FAILED (F06) */                            \
+    X(END_EXPIRED)           /* REJECTED, EXPIRED (R05, C04) */                                   \
     X(END_PROCESSED)         /* PROCESSED (A01) */                                                \
     X(END_NONE)              /* FAILED, NO_CHAIN_APPLIED (A01) */                                 \
     X(END_SPENT)             /* FAILED, MAX_RETRIES_EXCEEDED */                                   \
@@ -88,7 +96,10 @@ enum tri_round_event {
     X(END_INCOMPLETE)        /* FAILED, ROLLBACK_INCOMPLETE (A07) */                              \
     X(END_LACKING)           /* PROCESSED, FINALIZE_INCOMPLETE (A09) */                           \
     X(END_ESCALATED)         /* the same, and the operator is told (A09) */                       \
-    X(DELIVER)               /* PROCESSED; the primary record has said it (D01) */
+    X(DELIVER)               /* PROCESSED; the primary record has said it (D01) */                \
+    X(FORWARD)               /* the next frames of a redelivery; no record (F04) */               \
+    X(FORWARD_DONE)          /* PROCESSED to who asked for it */                                  \
+    X(FORWARD_FAILED)        /* ABORT of fresh reservations; FAILED to who asked for it */
 
 enum tri_round_action {
 #define TRI_ROUND_ACTION_ENUM(name) TRI_ROUND_DO_##name,
@@ -113,6 +124,8 @@ enum tri_send tri_round_frames(enum tri_round_state state);
 
 /* The state a new message starts in. */
 enum tri_round_state tri_round_start(enum tri_atomicity atomicity, bool finalize_requested);
+/* The state in which a forced one waits for the operator (F06); BEST_EFFORT has none. */
+enum tri_round_state tri_round_held(enum tri_atomicity atomicity);
 
 #define TRI_ROUND_NONE TRI_NONE_INDEX
 
@@ -165,8 +178,9 @@ struct tri_round {
     };
 
     uint64_t expires_at_ms; /* P13 */
-    uint64_t window_end_ms; /* A07, wall time, as written into ROLLBACK */
-    uint32_t body;          /* arena handle: the targets, the content hash, the canonical bytes */
+    /* Wall time: A07, as written into ROLLBACK; HELD: the end of the message's TTL. */
+    uint64_t window_end_ms;
+    uint32_t body; /* arena handle: the targets, the content hash, the canonical bytes */
     uint32_t canonical_bytes;
     uint32_t await_next; /* in the queue of rounds that wait for a record */
     uint32_t waiters;    /* index of the next waiter, or TRI_ROUND_NONE */
@@ -178,7 +192,8 @@ struct tri_round {
     uint16_t target_set;
     uint16_t cause;     /* enum tri_error: the refusal that decides, or why it failed */
     uint16_t submitter; /* whose share it holds (R08); 0 = nobody's */
-    uint8_t waiter_count;
+    uint8_t waiter_count : 4;
+    bool is_forced : 1; /* F06 */
     uint8_t type : 4;
     uint8_t subtype : 2;
     bool is_orphan : 1;  /* a restart ended the last attempt: the next one uses up no retry */
@@ -196,7 +211,7 @@ static_assert(offsetof(struct tri_round, tally) == 64 &&
                   offsetof(struct tri_round, expires_at_ms) == 192,
               "what is used together lies in one line");
 static_assert(TRI_TYPE_COUNT <= 16 && TRI_SUBTYPE_COUNT <= 4 && TRI_PRIORITY_COUNT <= 4 &&
-                  TRI_ATOMICITY_COUNT <= 4 && TRI_SCOPE_COUNT <= 2,
+                  TRI_ATOMICITY_COUNT <= 4 && TRI_SCOPE_COUNT <= 2 && TRI_WAITERS_MAX <= 16,
               "they fit into their bits");
 
 /* The bytes of a body: the targets, the content hash (R02), the canonical bytes. */
@@ -213,6 +228,11 @@ static inline const uint8_t *tri_round_canonical(const struct tri_round *round)
 {
     return (const uint8_t *)(tri_round_hash(round) + 1);
 }
+static inline bool tri_round_is_named(const struct tri_round *round, struct tri_text id)
+{
+    return round->id_bytes == id.bytes &&
+           memcmp(tri_round_canonical(round) + round->id_at, id.at, id.bytes) == 0;
+}
 /* tri_round_fill writes what stands behind the targets; their number is set. */
 static inline void tri_round_fill(struct tri_round *round, const struct tri_hash *hash,
                                   struct tri_bytes canonical)
@@ -227,6 +247,15 @@ static inline uint64_t tri_round_all(const struct tri_round *round)
 {
     assert(round->target_count >= 1);
     return UINT64_MAX >> (TRI_TARGETS_MAX - round->target_count);
+}
+static inline bool tri_round_is_held(const struct tri_round *round)
+{
+    return round->state == TRI_ROUND_G_HELD || round->state == TRI_ROUND_A_HELD;
+}
+/* A redelivery (F04): it has no record, no waiters, and no place in the dedup table. */
+static inline bool tri_round_is_redelivery(const struct tri_round *round)
+{
+    return round->state >= TRI_ROUND_R_PREPARING && round->state <= TRI_ROUND_R_FINALIZING;
 }
 /* What it holds of the dedup table. */
 static inline struct tri_dedup_hold tri_round_hold(const struct tri_round *round)

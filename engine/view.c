@@ -81,6 +81,7 @@ void tri_view_round(const struct tri_engine *engine, const struct tri_round *rou
     view->scope_declared = (enum tri_scope)round->scope_declared;
     view->scope = (enum tri_scope)round->scope;
     view->map_version = engine->options.map_version;
+    view->is_forced = round->is_forced;
     view->retries = round->retries;
     view->state = tri_round_state_name((enum tri_round_state)round->state_shown);
     view->cause = (enum tri_error)round->cause;

@@ -17,16 +17,22 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    [TRI_FRAME_CHALLENGE] = {3, false},  [TRI_FRAME_HELLO] = {8, false},
-    [TRI_FRAME_WELCOME] = {6, false},    [TRI_FRAME_ERROR] = {4, true},
-    [TRI_FRAME_SUBMIT] = {19, true},     [TRI_FRAME_ACK] = {7, true},
-    [TRI_FRAME_NOTICE] = {5, true},      [TRI_FRAME_STATUS_GET] = {2, true},
-    [TRI_FRAME_STATUS] = {12, true},     [TRI_FRAME_WATCH] = {1, false},
-    [TRI_FRAME_EVENT] = {8, true},       [TRI_FRAME_STATS_GET] = {1, false},
-    [TRI_FRAME_STATS] = {2, false},      [TRI_FRAME_LEDGER_GET] = {3, false},
-    [TRI_FRAME_LEDGER] = {5, false},     [TRI_FRAME_PHASE] = {17, true},
-    [TRI_FRAME_PHASE_ACK] = {10, true},  [TRI_FRAME_CONTROL] = {10, true},
-    [TRI_FRAME_CONTROL_ACK] = {7, true}, [TRI_FRAME_ASK] = {4, true},
+    [TRI_FRAME_CHALLENGE] = {3, false},    [TRI_FRAME_HELLO] = {8, false},
+    [TRI_FRAME_WELCOME] = {6, false},      [TRI_FRAME_ERROR] = {4, true},
+    [TRI_FRAME_SUBMIT] = {19, true},       [TRI_FRAME_ACK] = {7, true},
+    [TRI_FRAME_NOTICE] = {7, true},        [TRI_FRAME_STATUS_GET] = {2, true},
+    [TRI_FRAME_STATUS] = {13, true},       [TRI_FRAME_WATCH] = {1, false},
+    [TRI_FRAME_EVENT] = {8, true},         [TRI_FRAME_STATS_GET] = {1, false},
+    [TRI_FRAME_STATS] = {2, false},        [TRI_FRAME_LEDGER_GET] = {3, false},
+    [TRI_FRAME_LEDGER] = {5, false},       [TRI_FRAME_ENVELOPE] = {3, true},
+    [TRI_FRAME_FORCE] = {19, true},        [TRI_FRAME_VERDICT] = {3, true},
+    [TRI_FRAME_ENVELOPE_ACK] = {6, true},  [TRI_FRAME_PHASE] = {17, true},
+    [TRI_FRAME_PHASE_ACK] = {10, true},    [TRI_FRAME_CONTROL] = {10, true},
+    [TRI_FRAME_CONTROL_ACK] = {7, true},   [TRI_FRAME_ASK] = {4, true},
+    [TRI_FRAME_PENDING_GET] = {4, false},  [TRI_FRAME_PENDING] = {3, false},
+    [TRI_FRAME_SETTLE] = {6, false},       [TRI_FRAME_SETTLED] = {4, false},
+    [TRI_FRAME_HEARTBEAT] = {2, false},    [TRI_FRAME_SEQUENCER] = {2, false},
+    [TRI_FRAME_FINALITY_GET] = {1, false}, [TRI_FRAME_FINALITY] = {2, false},
 };
 #define SHAPE_COUNT (sizeof shapes / sizeof shapes[0])
 
@@ -248,6 +254,7 @@ static bool read_body(struct tri_cursor *cursor, struct tri_frame *frame, uint32
     case TRI_FRAME_PHASE:
         return read_phase(cursor, &frame->phase);
     case TRI_FRAME_SUBMIT:
+    case TRI_FRAME_FORCE:
         return tri_read_submit(cursor, &frame->submit);
     case TRI_FRAME_CONTROL:
         return read_control(cursor, &frame->control);
@@ -263,8 +270,31 @@ static bool read_body(struct tri_cursor *cursor, struct tri_frame *frame, uint32
         return tri_get_id(cursor, &frame->status_get);
     case TRI_FRAME_STATUS:
         return tri_read_status(cursor, &frame->status);
+    case TRI_FRAME_VERDICT:
+        return tri_get_id(cursor, &frame->verdict.id) &&
+               tri_get_bool(cursor, &frame->verdict.has_passed, "passed");
     case TRI_FRAME_EVENT:
         return tri_read_event(cursor, &frame->event);
+    case TRI_FRAME_ENVELOPE:
+        return tri_read_envelope_frame(cursor, &frame->envelope);
+    case TRI_FRAME_ENVELOPE_ACK:
+        return tri_read_envelope_ack(cursor, &frame->envelope_ack);
+    case TRI_FRAME_PENDING_GET:
+        return tri_read_pending_get(cursor, &frame->pending_get);
+    case TRI_FRAME_PENDING:
+        return tri_read_pending(cursor, &frame->pending);
+    case TRI_FRAME_SETTLE:
+        return tri_read_settle(cursor, &frame->settle);
+    case TRI_FRAME_SETTLED:
+        return tri_read_settled(cursor, &frame->settled);
+    case TRI_FRAME_HEARTBEAT:
+        return tri_get_u32(cursor, 0, UINT32_MAX, &frame->heartbeat_lag_s, "lagSeconds");
+    case TRI_FRAME_SEQUENCER:
+        return tri_get_bool(cursor, &frame->is_sequencer_up, "up");
+    case TRI_FRAME_FINALITY_GET:
+        return true;
+    case TRI_FRAME_FINALITY:
+        return tri_read_finality(cursor, &frame->finality);
     case TRI_FRAME_CHALLENGE:
         return tri_read_challenge(cursor, &frame->challenge);
     case TRI_FRAME_HELLO:

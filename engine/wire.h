@@ -38,13 +38,25 @@ enum tri_frame_type {
     TRI_FRAME_EVENT = 22, /* server -> watcher */
     TRI_FRAME_STATS_GET = 23,
     TRI_FRAME_STATS = 24,
-    TRI_FRAME_LEDGER_GET = 25,  /* operator -> chain */
-    TRI_FRAME_LEDGER = 26,      /* chain -> operator */
-    TRI_FRAME_PHASE = 32,       /* server -> chain: PREPARE, COMMIT, FINALIZE */
-    TRI_FRAME_PHASE_ACK = 33,   /* chain -> server */
-    TRI_FRAME_CONTROL = 34,     /* server -> chain: ABORT, ROLLBACK */
-    TRI_FRAME_CONTROL_ACK = 35, /* chain -> server */
-    TRI_FRAME_ASK = 36,         /* chain -> server: what of this reservation? (P14) */
+    TRI_FRAME_LEDGER_GET = 25,   /* operator -> chain */
+    TRI_FRAME_LEDGER = 26,       /* chain -> operator */
+    TRI_FRAME_ENVELOPE = 27,     /* client -> server (F07) */
+    TRI_FRAME_ENVELOPE_ACK = 28, /* server -> client */
+    TRI_FRAME_FORCE = 29,        /* operator -> server: SUBMIT by the forced path (F06) */
+    TRI_FRAME_VERDICT = 30,      /* operator -> server: of the self-defense check (F06) */
+    TRI_FRAME_PHASE = 32,        /* server -> chain: PREPARE, COMMIT, FINALIZE */
+    TRI_FRAME_PHASE_ACK = 33,    /* chain -> server */
+    TRI_FRAME_CONTROL = 34,      /* server -> chain: ABORT, ROLLBACK */
+    TRI_FRAME_CONTROL_ACK = 35,  /* chain -> server */
+    TRI_FRAME_ASK = 36,          /* chain -> server: what of this reservation? (P14) */
+    TRI_FRAME_PENDING_GET = 40, /* settlement, operator -> server: what is not settled yet? (F05) */
+    TRI_FRAME_PENDING = 41,
+    TRI_FRAME_SETTLE = 42,       /* settlement -> server: a record is settled outside (F03) */
+    TRI_FRAME_SETTLED = 43,      /* server -> settlement */
+    TRI_FRAME_HEARTBEAT = 44,    /* settlement -> server: syncProgress (F04) */
+    TRI_FRAME_SEQUENCER = 45,    /* operator -> server: it is down, or up again (F06) */
+    TRI_FRAME_FINALITY_GET = 46, /* settlement, operator -> server */
+    TRI_FRAME_FINALITY = 47,
 };
 
 #define TRI_NONCE_BYTES          32U
@@ -53,7 +65,6 @@ enum tri_frame_type {
 #define TRI_DETAIL_BYTES_MAX     256U
 #define TRI_STATE_NAME_BYTES_MAX 32U
 #define TRI_TTL_S_MAX            86400U
-#define TRI_ENVELOPE_MAX         16U
 #define TRI_THRESHOLD_MAX        255U
 
 /* [1, version str, nonce bin32] */
@@ -99,7 +110,8 @@ struct tri_error_frame {
  *           sourceNodeId, targets [str...], [prepareMs, commitMs, finalizeMs], finalizeRequested
  * bool, type, subtype, assets [str...], payload bin, envelope nil | [id, n, m], signature nil |
  * [type, signature bin, signerSet str, threshold]] `canonical` of struct tri_message is the bytes
- * of elements 1..18; `inner` those of elements 13..18 (type to signature), which PHASE repeats. */
+ * of elements 1..18; `inner` those of elements 13..18 (type to signature), which PHASE repeats.
+ * FORCE = [29, and the same elements 1..18] */
 
 /* What became of one target (ACK, STATUS). */
 enum tri_target_state {
@@ -134,11 +146,14 @@ struct tri_ack {
     struct tri_target_report targets[TRI_TARGETS_MAX];
 };
 
-/* [18, id, attempt, issuedAtMs int, chains [str...]] */
+/* [18, id, attempt, issuedAtMs int, chains [str...], stream str, ossEpoch int]; both of the last
+ * are empty where nothing is archived. */
 struct tri_notice {
     struct tri_text id;
     tri_attempt attempt;
     uint64_t issued_at_ms;
+    struct tri_text stream; /* the finality record that will prove it (F08) */
+    uint64_t oss_epoch;
     uint32_t chain_count;
     struct tri_text chains[TRI_TARGETS_MAX];
 };
@@ -146,7 +161,7 @@ struct tri_notice {
 /* [19, id] */
 /* [20, id, state str, code, attempt, retries int, declared scope, effective scope, declared
  * atomicity, effective atomicity, mapVersion int, targets [[chain, state, code, tokens
- * [str...]]...]] */
+ * [str...]]...], forced bool] */
 struct tri_status {
     struct tri_text id;
     struct tri_text state; /* the round table's name: PREPARING, COMMITTING, ... or the ackType */
@@ -158,6 +173,7 @@ struct tri_status {
     enum tri_atomicity atomicity_declared;
     enum tri_atomicity atomicity;
     uint32_t map_version;
+    bool is_forced; /* F06: open, and came by the forced path */
     uint32_t target_count;
     struct tri_target_report targets[TRI_TARGETS_MAX];
 };
@@ -181,6 +197,32 @@ struct tri_event_frame {
 /* [25, after str, limit int]: asset ids greater than `after`, at most `limit` (1..256) of them */
 /* [26, chain str, more bool, assets [[assetId, state, secondary, version, reservedBy str]...],
  *      counters [[name, value]...]]: built with msgpack-c, io only. */
+
+/* [27, envelopeId, [[elements 1..18 of SUBMIT]...]]: 1..16 deliveries, each with an id of its own
+ * and with the envelope [envelopeId, n, m] that says its place; else NOT_ALLOWED */
+struct tri_envelope_frame {
+    struct tri_text id;
+    uint32_t count;
+    struct tri_envelope_part deliveries[TRI_ENVELOPE_MAX];
+    struct tri_bytes content; /* decode only: the bytes of elements 1..2, which are hashed (R02) */
+};
+
+/* [28, envelopeId, ackType 0..3, code, duplicate bool, [[id, ackType 1..3, code]...]]: no rows in
+ * RECEIVED and in REJECTED at admission */
+struct tri_envelope_ack {
+    struct tri_text id;
+    enum tri_ack_type type;
+    enum tri_error code;
+    bool duplicate;
+    uint32_t count;
+    struct tri_envelope_row rows[TRI_ENVELOPE_MAX];
+};
+
+/* [30, id, passed bool]; answered with STATUS */
+struct tri_verdict_frame {
+    struct tri_text id;
+    bool has_passed;
+};
 
 /* [32, id, phase, phaseSequence, attempt [epoch, n], atomicity, contentHash bin16, expiresAtMs,
  *      reservationTtlMs, system bool, type, subtype, assets, payload, envelope, signature,
@@ -251,6 +293,67 @@ struct tri_ask {
     struct tri_text chain;
 };
 
+/* [40, stream str 0..16, ossEpoch int, limit 1..256]: the records behind that one; stream empty:
+ * all */
+struct tri_pending_get {
+    struct tri_text stream;
+    uint64_t oss_epoch;
+    uint32_t limit;
+};
+
+#define TRI_PENDING_MAX     256U
+#define TRI_SIGNATURE_BYTES 64U
+#define TRI_ROOT_BYTES      32U
+
+/* [41, more bool, [[header bin, signature bin64]...]]: headers of docs/finality.md */
+struct tri_pending_row {
+    struct tri_bytes header;
+    struct tri_bytes signature;
+};
+struct tri_pending_frame {
+    bool has_more;
+    uint32_t count;
+    struct tri_pending_row rows[TRI_PENDING_MAX];
+};
+
+#define TRI_REFERENCE_BYTES_MAX 128U
+
+/* [42, stream str, ossEpoch int, ossStateRoot bin32, settledAtMs int, reference str 0..128] */
+struct tri_settle {
+    struct tri_text stream;
+    uint64_t oss_epoch;
+    struct tri_bytes root;
+    uint64_t settled_at_ms;
+    struct tri_text reference; /* where to find it outside, such as a transaction */
+};
+
+enum tri_settled_verdict {
+    TRI_SETTLED_FINAL = 0,     /* the roots are equal: secondary finality is recorded */
+    TRI_SETTLED_DIFFERENT = 1, /* they are not: the primary wins, the difference is raised */
+    TRI_SETTLED_UNKNOWN = 2,   /* no such record */
+    TRI_SETTLED_HELD = 3,      /* its propagation is held until the sequencer is up (F06) */
+    TRI_SETTLED_COUNT = 4,
+};
+
+/* [43, stream str, ossEpoch int, verdict int] */
+struct tri_settled {
+    struct tri_text stream;
+    uint64_t oss_epoch;
+    enum tri_settled_verdict verdict;
+};
+
+/* [44, lagSeconds int] [45, up bool] [46] [47, [[name str, help str, value int]...]] */
+#define TRI_FINALITY_ROWS_MAX 32U
+struct tri_finality_row {
+    struct tri_text name;
+    struct tri_text help;
+    uint64_t value;
+};
+struct tri_finality_frame {
+    uint32_t count;
+    struct tri_finality_row rows[TRI_FINALITY_ROWS_MAX];
+};
+
 struct tri_frame {
     enum tri_frame_type type;
     union {
@@ -258,17 +361,27 @@ struct tri_frame {
         struct tri_hello hello;
         struct tri_welcome welcome;
         struct tri_error_frame error;
-        struct tri_message submit;
+        struct tri_message submit; /* FORCE too */
         struct tri_ack ack;
         struct tri_notice notice;
         struct tri_text status_get;
         struct tri_status status;
         struct tri_event_frame event;
+        struct tri_envelope_frame envelope;
+        struct tri_envelope_ack envelope_ack;
+        struct tri_verdict_frame verdict;
         struct tri_phase_frame phase;
         struct tri_phase_ack phase_ack;
         struct tri_control_frame control;
         struct tri_control_ack control_ack;
         struct tri_ask ask;
+        struct tri_pending_get pending_get;
+        struct tri_pending_frame pending;
+        struct tri_settle settle;
+        struct tri_settled settled;
+        uint32_t heartbeat_lag_s;
+        bool is_sequencer_up;
+        struct tri_finality_frame finality;
         struct tri_bytes rest; /* STATS_GET, STATS, LEDGER_GET, LEDGER, WATCH: elements, checked
                                 * only for shape (depth, counts, lengths) */
     };
@@ -308,15 +421,25 @@ struct tri_writer {
 
 /*
  * tri_wire_encode writes the length and the body of *frame (all types but those with `rest`).
- * SUBMIT copies `canonical` and PHASE copies `inner` if its `at` is not NULL, else writes the
- * fields. The fields must lie in their ranges.  Returns the bytes written, 0 if they do not fit
- * into `bytes_max`.
+ * SUBMIT and FORCE copy `canonical`, and PHASE copies `inner`, if its `at` is not NULL, else the
+ * fields are written.  They must lie in their ranges.  Returns the bytes written, 0 if they do not
+ * fit into `bytes_max`.
  */
 uint32_t tri_wire_encode(const struct tri_frame *frame, uint8_t *to, uint32_t bytes_max);
 
 /* tri_wire_put_submit writes the body of a SUBMIT from the fields of *message, without looking at
  * its `canonical`.  Returns where the canonical bytes begin; they end where the writer stands. */
 const uint8_t *tri_wire_put_submit(struct tri_writer *writer, const struct tri_message *message);
+
+/* tri_wire_put_delivery writes the body of the SUBMIT that a delivery is. */
+void tri_wire_put_delivery(struct tri_writer *writer, struct tri_bytes canonical);
+/* tri_wire_delivery_id says whether the bytes are a delivery, and which. */
+bool tri_wire_delivery_id(struct tri_bytes canonical, struct tri_text *id);
+
+/* tri_wire_peek_answer reads what an ACK, a NOTICE or an ERROR says in short: of an ERROR the code,
+ * and REJECTED.  False: it is another frame, or none. */
+bool tri_wire_peek_answer(const uint8_t *body, uint32_t bytes, enum tri_frame_type *type,
+                          enum tri_ack_type *ack_type, enum tri_error *code);
 
 /* Building blocks for frames made from a template: canonical msgpack, shortest forms. */
 void tri_put_array(struct tri_writer *writer, uint32_t count);

@@ -58,6 +58,20 @@ bool tri_read_ack(struct tri_cursor *cursor, struct tri_ack *ack);
 bool tri_read_notice(struct tri_cursor *cursor, struct tri_notice *notice);
 bool tri_read_status(struct tri_cursor *cursor, struct tri_status *status);
 bool tri_read_event(struct tri_cursor *cursor, struct tri_event_frame *event);
+bool tri_read_pending_get(struct tri_cursor *cursor, struct tri_pending_get *get);
+bool tri_read_pending(struct tri_cursor *cursor, struct tri_pending_frame *pending);
+bool tri_read_settle(struct tri_cursor *cursor, struct tri_settle *settle);
+bool tri_read_settled(struct tri_cursor *cursor, struct tri_settled *settled);
+bool tri_read_finality(struct tri_cursor *cursor, struct tri_finality_frame *finality);
+void tri_put_pending(struct tri_writer *writer, const struct tri_pending_frame *pending);
+void tri_put_finality(struct tri_writer *writer, const struct tri_finality_frame *finality);
+/* The frames of settlement and finality but those two. */
+void tri_put_settlement(struct tri_writer *writer, const struct tri_frame *frame);
+bool tri_read_envelope_frame(struct tri_cursor *cursor, struct tri_envelope_frame *frame);
+bool tri_read_envelope_ack(struct tri_cursor *cursor, struct tri_envelope_ack *ack);
+/* And their writers, which stand beside them. */
+void tri_put_envelope_frame(struct tri_writer *writer, const struct tri_envelope_frame *frame);
+void tri_put_envelope_ack(struct tri_writer *writer, const struct tri_envelope_ack *ack);
 
 /* The parts of a message that few have; the cursor stands at the array, the struct is zeroed. */
 bool tri_read_envelope(struct tri_cursor *cursor, struct tri_envelope *envelope);

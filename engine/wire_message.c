@@ -176,7 +176,9 @@ bool tri_read_notice(struct tri_cursor *shared, struct tri_notice *notice)
     if (!tri_get_id(&cursor, &notice->id) || !tri_get_attempt(&cursor, 1, &notice->attempt) ||
         !tri_get_uint(&cursor, 0, UINT64_MAX, &notice->issued_at_ms, "issuedAtMs") ||
         !tri_get_list(&cursor, 1, TRI_TARGETS_MAX, true, notice->chains, &notice->chain_count,
-                      "participatingChains")) {
+                      "participatingChains") ||
+        !tri_get_text(&cursor, 0, TRI_STREAM_BYTES_MAX, &notice->stream, "stream") ||
+        !tri_get_uint(&cursor, 0, UINT64_MAX, &notice->oss_epoch, "ossEpoch")) {
         return false;
     }
     shared->at = cursor.at;
@@ -201,7 +203,8 @@ bool tri_read_status(struct tri_cursor *shared, struct tri_status *status)
         !tri_get_enum(&cursor, TRI_ATOMICITY_COUNT, &atomicity_declared, "declaredAtomicity") ||
         !tri_get_enum(&cursor, TRI_ATOMICITY_COUNT, &atomicity, "effectiveAtomicity") ||
         !tri_get_u32(&cursor, 0, UINT32_MAX, &status->map_version, "mapVersion") ||
-        !get_reports(&cursor, true, status->targets, &status->target_count)) {
+        !get_reports(&cursor, true, status->targets, &status->target_count) ||
+        !tri_get_bool(&cursor, &status->is_forced, "forced")) {
         return false;
     }
     status->scope_declared = (enum tri_scope)scope_declared;

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "engine/wire.h"
+#include "engine/wire_cursor.h"
 
 /* Takes `bytes` of room, or NULL, and from then on always NULL. */
 static inline uint8_t *take(struct tri_writer *writer, size_t bytes)
@@ -200,15 +200,16 @@ static void put_canonical(struct tri_writer *writer, const struct tri_message *m
     put_signature(writer, &message->signature);
 }
 
-static void put_submit_head(struct tri_writer *writer)
+static void put_submit_head(struct tri_writer *writer, enum tri_frame_type type)
 {
     tri_put_array(writer, 19);
-    tri_put_uint(writer, TRI_FRAME_SUBMIT);
+    tri_put_uint(writer, type);
 }
 
-static void put_submit(struct tri_writer *writer, const struct tri_message *message)
+static void put_submit(struct tri_writer *writer, enum tri_frame_type type,
+                       const struct tri_message *message)
 {
-    put_submit_head(writer);
+    put_submit_head(writer, type);
     if (message->canonical.at != NULL) {
         tri_put_raw(writer, message->canonical.at, message->canonical.bytes);
     } else {
@@ -220,7 +221,7 @@ const uint8_t *tri_wire_put_submit(struct tri_writer *writer, const struct tri_m
 {
     const uint8_t *canonical = NULL;
 
-    put_submit_head(writer);
+    put_submit_head(writer, TRI_FRAME_SUBMIT);
     canonical = writer->at;
     put_canonical(writer, message);
     return canonical;
@@ -333,17 +334,19 @@ static void put_ack(struct tri_writer *writer, const struct tri_ack *ack)
 
 static void put_notice(struct tri_writer *writer, const struct tri_notice *notice)
 {
-    tri_put_array(writer, 5);
+    tri_put_array(writer, 7);
     tri_put_uint(writer, TRI_FRAME_NOTICE);
     tri_put_text(writer, notice->id);
     tri_put_attempt(writer, notice->attempt);
     tri_put_uint(writer, notice->issued_at_ms);
     put_list(writer, notice->chains, notice->chain_count);
+    tri_put_text(writer, notice->stream);
+    tri_put_uint(writer, notice->oss_epoch);
 }
 
 static void put_status(struct tri_writer *writer, const struct tri_status *status)
 {
-    tri_put_array(writer, 12);
+    tri_put_array(writer, 13);
     tri_put_uint(writer, TRI_FRAME_STATUS);
     tri_put_text(writer, status->id);
     tri_put_text(writer, status->state);
@@ -356,6 +359,7 @@ static void put_status(struct tri_writer *writer, const struct tri_status *statu
     tri_put_uint(writer, status->atomicity);
     tri_put_uint(writer, status->map_version);
     put_reports(writer, status->targets, status->target_count, true);
+    tri_put_bool(writer, status->is_forced);
 }
 
 static void put_event(struct tri_writer *writer, const struct tri_event_frame *event)
@@ -429,6 +433,32 @@ static void put_session(struct tri_writer *writer, const struct tri_frame *frame
     case TRI_FRAME_STATUS:
         put_status(writer, &frame->status);
         break;
+    case TRI_FRAME_VERDICT:
+        tri_put_array(writer, 3);
+        tri_put_uint(writer, TRI_FRAME_VERDICT);
+        tri_put_text(writer, frame->verdict.id);
+        tri_put_bool(writer, frame->verdict.has_passed);
+        break;
+    case TRI_FRAME_ENVELOPE:
+        tri_put_envelope_frame(writer, &frame->envelope);
+        break;
+    case TRI_FRAME_ENVELOPE_ACK:
+        tri_put_envelope_ack(writer, &frame->envelope_ack);
+        break;
+    case TRI_FRAME_PENDING_GET:
+    case TRI_FRAME_SETTLE:
+    case TRI_FRAME_SETTLED:
+    case TRI_FRAME_HEARTBEAT:
+    case TRI_FRAME_SEQUENCER:
+    case TRI_FRAME_FINALITY_GET:
+        tri_put_settlement(writer, frame);
+        break;
+    case TRI_FRAME_PENDING:
+        tri_put_pending(writer, &frame->pending);
+        break;
+    case TRI_FRAME_FINALITY:
+        tri_put_finality(writer, &frame->finality);
+        break;
     default:
         assert(frame->type == TRI_FRAME_EVENT); /* those with `rest` are not written here */
         put_event(writer, &frame->event);
@@ -445,7 +475,8 @@ static void put_body(struct tri_writer *writer, const struct tri_frame *frame)
         put_phase_ack(writer, &frame->phase_ack);
         break;
     case TRI_FRAME_SUBMIT:
-        put_submit(writer, &frame->submit);
+    case TRI_FRAME_FORCE:
+        put_submit(writer, frame->type, &frame->submit);
         break;
     case TRI_FRAME_ACK:
         put_ack(writer, &frame->ack);

@@ -75,7 +75,9 @@ int tri_cli_open(struct tri_cli *cli, struct tri_client *client, enum tri_role r
     int failed;
 
     if (name == NULL) {
-        name = role == TRI_ROLE_CLIENT ? "client" : "operator";
+        name = role == TRI_ROLE_CLIENT       ? "client"
+               : role == TRI_ROLE_SETTLEMENT ? "settlement"
+                                             : "operator";
     }
     if (!cli->has_server) {
         tri_flags_address(cli->verb, "server", "127.0.0.1:7411", &cli->server);

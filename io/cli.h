@@ -53,11 +53,22 @@ struct tri_text tri_cli_text(const char *text);
 
 /* The verbs. */
 int tri_cli_submit(int argc, char **argv);
+int tri_cli_verdict(int argc, char **argv);
+int tri_cli_envelope(int argc, char **argv);
 int tri_cli_status(int argc, char **argv);
 int tri_cli_watch(int argc, char **argv);
 int tri_cli_stats(int argc, char **argv);
 int tri_cli_chain_ledger(int argc, char **argv);
 int tri_cli_journal_check(int argc, char **argv);
 int tri_cli_journal_show(int argc, char **argv);
+int tri_cli_finality_show(int argc, char **argv);
+int tri_cli_finality_prove(int argc, char **argv);
+int tri_cli_finality_verify(int argc, char **argv);
+int tri_cli_finality_status(int argc, char **argv);
+int tri_cli_finality_pending(int argc, char **argv);
+int tri_cli_settle(int argc, char **argv);
+int tri_cli_sequencer(int argc, char **argv);
+int tri_cli_key_new(int argc, char **argv);
+int tri_cli_key_show(int argc, char **argv);
 
 #endif

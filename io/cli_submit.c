@@ -32,6 +32,7 @@ enum {
     KEY_FINALIZE_REQUESTED,
     KEY_BURST,
     KEY_IN_FLIGHT,
+    KEY_FORCED,
 };
 
 static const char doc[] = "Submits a message and waits for its result.\v"
@@ -63,6 +64,8 @@ static const struct argp_option flags[] = {
     {"commit-ms", KEY_COMMIT, "MS", 0, "Timeout of COMMIT (default: the server's)", 3},
     {"finalize-ms", KEY_FINALIZE, "MS", 0, "Timeout of FINALIZE (default: the server's)", 3},
     {"finalize", KEY_FINALIZE_REQUESTED, NULL, 0, "Request a FINALIZE with BEST_EFFORT", 3},
+    {"forced", KEY_FORCED, NULL, 0,
+     "As an operator, by the forced path: it waits for tricast verdict", 3},
     {"burst", KEY_BURST, "N", 0,
      "Submit N messages ID-n with the assets ASSETn (n in six digits) and print a summary", 4},
     {"in-flight", KEY_IN_FLIGHT, "M", 0, "Unanswered messages of a burst (default 1024)", 4},
@@ -278,6 +281,9 @@ static void parse_end(struct tri_submission *submission)
     if (submission->burst > 0U && !submission->has_action) {
         tri_flags_fail(submission->cli.verb, "--burst needs --action");
     }
+    if (submission->burst > 0U && submission->is_forced) {
+        tri_flags_fail(submission->cli.verb, "--burst and --forced exclude each other");
+    }
     if (message->id.at == NULL) {
         generate_id(submission);
     }
@@ -323,6 +329,9 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_FINALIZE_REQUESTED:
         message->finalize_requested = true;
+        return 0;
+    case KEY_FORCED:
+        submission->is_forced = true;
         return 0;
     case ARGP_KEY_ARG:
         tri_flags_fail(submission->cli.verb, "'%s': it takes flags only; see --help", text);
@@ -373,33 +382,43 @@ static int submit_wait(struct tri_submission *submission, struct tri_client *cli
     }
 }
 
-int tri_cli_submit(int argc, char **argv)
+bool tri_submission_parse(struct tri_submission *submission, int argc, char **argv)
 {
     static const struct argp_child children[] = {{&tri_cli_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {flags, parse_one, NULL, doc, children, NULL, NULL};
+
+    *submission = (struct tri_submission){.in_flight = 1024, .reason = tri_cli_text("")};
+    submission->message.type = TRI_TYPE_REGULATORY_ACTION;
+    submission->message.priority = TRI_PRIORITY_NORMAL;
+    submission->message.atomicity = TRI_ALL_OR_NOTHING;
+    submission->message.ttl_s = 60;
+    submission->message.source_node = tri_cli_text("tricast");
+    submission->payload = malloc(TRI_PAYLOAD_BYTES_MAX + 1U);
+    if (submission->payload == NULL) {
+        return false;
+    }
+    tri_flags_parse(&argp, argc, argv, submission);
+    return true;
+}
+
+int tri_cli_submit(int argc, char **argv)
+{
     static struct tri_submission submission;
     struct tri_client client = {0};
-    struct tri_frame frame = {.type = TRI_FRAME_SUBMIT};
+    struct tri_frame frame = {0};
     uint64_t deadline_ns;
     int failed;
 
-    submission.in_flight = 1024;
-    submission.reason = tri_cli_text("");
-    submission.message.type = TRI_TYPE_REGULATORY_ACTION;
-    submission.message.priority = TRI_PRIORITY_NORMAL;
-    submission.message.atomicity = TRI_ALL_OR_NOTHING;
-    submission.message.ttl_s = 60;
-    submission.message.source_node = tri_cli_text("tricast");
-    submission.payload = malloc(TRI_PAYLOAD_BYTES_MAX + 1U);
-    if (submission.payload == NULL) {
+    if (!tri_submission_parse(&submission, argc, argv)) {
         return TRI_CLI_NO_ANSWER;
     }
-    tri_flags_parse(&argp, argc, argv, &submission);
-    failed = tri_cli_open(&submission.cli, &client, TRI_ROLE_CLIENT);
+    failed = tri_cli_open(&submission.cli, &client,
+                          submission.is_forced ? TRI_ROLE_OPERATOR : TRI_ROLE_CLIENT);
     if (failed == 0 && submission.burst > 0U) {
         failed = tri_cli_burst(&submission, &client);
     } else if (failed == 0) {
         deadline_ns = tri_cli_deadline_ns(&submission.cli);
+        frame.type = submission.is_forced ? TRI_FRAME_FORCE : TRI_FRAME_SUBMIT;
         frame.submit = submission.message;
         failed = tri_client_send(&client, &frame, deadline_ns);
         failed = failed == 0 ? submit_wait(&submission, &client, deadline_ns)

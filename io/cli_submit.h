@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Submit: what the verb submit and its burst share.
+ * Submit: what the verbs submit and envelope, and a burst, share.
  *
  * Threads: one.
  */
@@ -23,7 +23,12 @@ struct tri_submission {
     uint8_t *payload;               /* TRI_PAYLOAD_BYTES_MAX + 1 */
     uint32_t burst;                 /* 0 = one message */
     uint32_t in_flight;
+    bool is_forced; /* F06 */
 };
+
+/* tri_submission_parse fills *submission from the flags of the verb submit; free its payload.
+ * False: no memory. */
+bool tri_submission_parse(struct tri_submission *submission, int argc, char **argv);
 
 /* tri_submission_payload encodes {assetId, action, reason} for `asset` into the message's payload.
  */

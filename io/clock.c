@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "engine/limits.h"
@@ -77,4 +78,53 @@ void tri_clock_text(uint64_t wall_ms, char text[TRI_CLOCK_TEXT_BYTES])
     for (uint32_t index = 0; index < TRI_CLOCK_TEXT_BYTES; index++) {
         text[index] = whole[index];
     }
+}
+
+/* The days from 1970-01-01 to a date from then on. */
+static uint64_t clock_days_to(uint32_t year, uint32_t month, uint32_t day)
+{
+    uint32_t years = month > 2 ? year : year - 1; /* which begin in March, as above */
+    uint32_t months = month > 2 ? month - 3 : month + 9;
+
+    return (uint64_t)years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 +
+           day - 1 - 719468;
+}
+
+static uint32_t clock_number(const char *text, uint32_t digits)
+{
+    uint32_t number = 0;
+
+    for (uint32_t index = 0; index < digits; index++) {
+        number = number * 10 + (uint32_t)(text[index] - '0');
+    }
+    return number;
+}
+
+bool tri_clock_parse(const char *text, uint64_t *wall_ms)
+{
+    static const char form[TRI_CLOCK_TEXT_BYTES] = "0000-00-00T00:00:00.000Z";
+    char again[TRI_CLOCK_TEXT_BYTES];
+    uint32_t year = 0;
+    uint32_t month = 0;
+    uint32_t day = 0;
+
+    assert(text != NULL && wall_ms != NULL);
+    for (uint32_t index = 0; index < TRI_CLOCK_TEXT_BYTES - 1; index++) {
+        if (form[index] == '0' ? text[index] < '0' || text[index] > '9'
+                               : text[index] != form[index]) {
+            return false;
+        }
+    }
+    year = clock_number(text, 4);
+    month = clock_number(text + 5, 2);
+    day = clock_number(text + 8, 2);
+    if (year < 1970 || month < 1 || month > 12 || day < 1) {
+        return false;
+    }
+    *wall_ms = clock_days_to(year, month, day) * CLOCK_DAY_MS +
+               clock_number(text + 11, 2) * UINT64_C(3600000) +
+               clock_number(text + 14, 2) * UINT64_C(60000) +
+               clock_number(text + 17, 2) * UINT64_C(1000) + clock_number(text + 20, 3);
+    tri_clock_text(*wall_ms, again); /* differs where there is no such day or hour */
+    return memcmp(again, text, TRI_CLOCK_TEXT_BYTES - 1) == 0;
 }

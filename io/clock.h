@@ -11,6 +11,7 @@
 #ifndef TRI_IO_CLOCK_H
 #define TRI_IO_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Nanoseconds, monotonic. */
@@ -21,5 +22,8 @@ uint64_t tri_clock_wall_ms(void);
 #define TRI_CLOCK_TEXT_BYTES 25U
 /* tri_clock_text writes `wall_ms` as ISO 8601 in UTC, "2026-01-02T03:04:05.678Z", terminated. */
 void tri_clock_text(uint64_t wall_ms, char text[TRI_CLOCK_TEXT_BYTES]);
+/* tri_clock_parse reads such a text, of TRI_CLOCK_TEXT_BYTES - 1 characters.  False: it is no time
+ * that tri_clock_text() could have written. */
+bool tri_clock_parse(const char *text, uint64_t *wall_ms);
 
 #endif

@@ -56,6 +56,12 @@ static const cyaml_schema_field_t config_capacities_fields[] = {
 #undef FIELD
         CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t config_finality_fields[] = {
+#define FIELD(member, key, ...) CONFIG_NUMBER(struct tri_config_finality, member, key),
+    TRI_CONFIG_FINALITY_NUMBERS(FIELD)
+#undef FIELD
+        CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t config_log_fields[] = {
     CONFIG_TEXT(struct tri_config_log, level, "level", CYAML_FLAG_OPTIONAL),
     CYAML_FIELD_END,
@@ -121,11 +127,14 @@ static const cyaml_schema_field_t config_root_fields[] = {
     CYAML_FIELD_MAPPING("capacities", CYAML_FLAG_OPTIONAL, struct tri_config_file, capacities,
                         config_capacities_fields),
     CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct tri_config_file, log, config_log_fields),
+    CYAML_FIELD_MAPPING("finality", CYAML_FLAG_OPTIONAL, struct tri_config_file, finality,
+                        config_finality_fields),
     CYAML_FIELD_MAPPING("locations", CYAML_FLAG_OPTIONAL, struct tri_config_file, locations,
                         config_locations_fields),
     CONFIG_LIST(struct tri_config_file, chains, "chains", &config_chain),
     CONFIG_LIST(struct tri_config_file, clients, "clients", &config_peer),
     CONFIG_LIST(struct tri_config_file, operators, "operators", &config_peer),
+    CONFIG_LIST(struct tri_config_file, settlements, "settlements", &config_peer),
     CONFIG_LIST(struct tri_config_file, retries, "retries", &config_retry),
     CYAML_FIELD_END,
 };

@@ -45,7 +45,7 @@ struct tri_config_retry {
     char *subtype;
     TRI_CONFIG_RETRY_NUMBERS(TRI_CONFIG_MEMBER)
 };
-struct tri_config_identity { /* of a chain, a client or an operator */
+struct tri_config_identity { /* of a chain, a client, an operator or a settlement */
     char *name;
     char *secret;
 };
@@ -59,6 +59,9 @@ struct tri_config_locations {
     struct tri_config_location *entries;
     uint32_t entries_count;
 };
+struct tri_config_finality {
+    TRI_CONFIG_FINALITY_NUMBERS(TRI_CONFIG_MEMBER)
+};
 struct tri_config_log {
     char *level;
 };
@@ -71,6 +74,7 @@ struct tri_config_file {
     struct tri_config_limits limits;
     struct tri_config_capacities capacities;
     struct tri_config_log log;
+    struct tri_config_finality finality;
     struct tri_config_locations locations;
     struct tri_config_identity *chains;
     uint32_t chains_count;
@@ -78,6 +82,8 @@ struct tri_config_file {
     uint32_t clients_count;
     struct tri_config_identity *operators;
     uint32_t operators_count;
+    struct tri_config_identity *settlements;
+    uint32_t settlements_count;
     struct tri_config_retry *retries;
     uint32_t retries_count;
 };

@@ -117,7 +117,7 @@ static bool check_identity(struct tri_config *config, struct config_reading *rea
     }
     *identity = (struct tri_identity){.role = role, .name = name};
     identity->chain = role == TRI_ROLE_CHAIN ? (uint16_t)index : 0;
-    identity->submitter = role == TRI_ROLE_CHAIN
+    identity->submitter = role == TRI_ROLE_CHAIN || role == TRI_ROLE_SETTLEMENT
                               ? 0
                               : (uint16_t)(config->identity_count - config->file->chains_count + 1);
     identity->secret.bytes = (uint32_t)secret_bytes;
@@ -131,7 +131,8 @@ static bool check_identity(struct tri_config *config, struct config_reading *rea
 static bool check_identities(struct tri_config *config, struct config_reading *reading)
 {
     const struct tri_config_file *file = config->file;
-    size_t count = (size_t)file->chains_count + file->clients_count + file->operators_count;
+    size_t count = (size_t)file->chains_count + file->clients_count + file->operators_count +
+                   file->settlements_count;
     bool is_good = true;
 
     if (file->chains_count < 1 || file->chains_count > TRI_CHAINS_MAX) {
@@ -141,6 +142,14 @@ static bool check_identities(struct tri_config *config, struct config_reading *r
         return config_refuse(reading,
                              file->clients_count > TRI_CHAINS_MAX ? "clients" : "operators",
                              "must list 0..1024 names");
+    }
+    if (file->settlements_count > TRI_CHAINS_MAX) {
+        return config_refuse(reading, "settlements", "must list 0..1024 names");
+    }
+    if (file->settlements_count > 0 && file->journal != NULL &&
+        strcmp(file->journal, "none") == 0) {
+        return config_refuse(reading, "settlements",
+                             "there is nothing to settle without a journal");
     }
     config->identities = calloc(count, sizeof(*config->identities));
     if (config->identities == NULL) {
@@ -157,6 +166,10 @@ static bool check_identities(struct tri_config *config, struct config_reading *r
     for (uint32_t index = 0; index < file->operators_count && is_good; index++) {
         is_good = check_identity(config, reading, &file->operators[index], "operators", index,
                                  TRI_ROLE_OPERATOR);
+    }
+    for (uint32_t index = 0; index < file->settlements_count && is_good; index++) {
+        is_good = check_identity(config, reading, &file->settlements[index], "settlements", index,
+                                 TRI_ROLE_SETTLEMENT);
     }
     return is_good;
 }
@@ -464,6 +477,7 @@ static void check_capacities(struct tri_config *config)
 
     engine->rounds_max = (uint32_t)capacities->rounds;
     engine->dedup_entries_max = (uint32_t)capacities->dedup_entries;
+    engine->envelopes_max = (uint32_t)capacities->envelopes;
     engine->waiters_max = (uint32_t)capacities->waiters;
     engine->body_counts[0] = (uint32_t)capacities->bodies_416;
     engine->body_counts[1] = (uint32_t)capacities->bodies_1024;

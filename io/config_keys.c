@@ -64,6 +64,16 @@ static const struct config_number keys_numbers[] = {
                         TRI_CONFIG_CAPACITIES_NUMBERS(ROW)
 #undef ROW
 #define ROW(member, key, unit, standard, lowest, highest, help) \
+    {"finality." key,                                           \
+     unit,                                                      \
+     standard,                                                  \
+     lowest,                                                    \
+     highest,                                                   \
+     help,                                                      \
+     offsetof(struct tri_config_file, finality.member)},
+                            TRI_CONFIG_FINALITY_NUMBERS(ROW)
+#undef ROW
+#define ROW(member, key, unit, standard, lowest, highest, help) \
     {"locations." key,                                          \
      unit,                                                      \
      standard,                                                  \
@@ -71,7 +81,7 @@ static const struct config_number keys_numbers[] = {
      highest,                                                   \
      help,                                                      \
      offsetof(struct tri_config_file, locations.member)},
-                            TRI_CONFIG_LOCATIONS_NUMBERS(ROW)
+                                TRI_CONFIG_LOCATIONS_NUMBERS(ROW)
 #undef ROW
 };
 

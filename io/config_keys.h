@@ -62,6 +62,8 @@
       "open messages, of all shards together")                                                     \
     X(dedup_entries, "dedupEntries", "messages", 1048576, 64, 67108864,                            \
       "open and remembered messages; at least `rounds` (R06)")                                     \
+    X(envelopes, "envelopes", "envelopes", 1024, 0, 65536,                                         \
+      "open and remembered envelopes; their deliveries are messages (F07)")                        \
     X(waiters, "waiters", "clients", 65536, 64, 67108864,                                          \
       "clients that wait for a result, summed over open messages (R01)")                           \
     X(bodies_416, "bodies416", "slots", 65536, 0, 16777216,                                        \
@@ -112,6 +114,16 @@
     X(dedup_window_ms, "dedupWindowMs", "ms", 900000, 1000, 4294967295,                            \
       "how long an ended message is remembered; longer if its locks may live longer (R06)")
 
+#define TRI_CONFIG_FINALITY_NUMBERS(X)                                                             \
+    X(gap_s, "gapSeconds", "s", 300, 1, 4294967,                                                   \
+      "lag of the settlement that flags a gap (F04)")                                              \
+    X(redeliveries_per_s, "redeliveriesPerSecond", "messages/s", 10, 1, 1000000,                   \
+      "messages driven forward again while there is a gap, for each chain")                        \
+    X(redeliveries_max, "redeliveries", "times", 5, 1, 1000,                                       \
+      "how often one message is driven forward again before reconciliation or an alarm")           \
+    X(redelivery_pause_s, "redeliveryPauseSeconds", "s", 60, 1, 86400,                             \
+      "wait before a message is driven forward again; doubles each time")
+
 #define TRI_CONFIG_LOCATIONS_NUMBERS(X)                                                            \
     X(version, "version", "", 1, 1, 4294967295,                                                    \
       "version of the location map, shown in every status (H02)")
@@ -120,9 +132,10 @@
     X("listen.address", "a numeric IPv4 or IPv6 address", "127.0.0.1",                             \
       "where to listen; beyond loopback every identity must have a secret")                        \
     X("dataDir", "a path; its parent must exist", "",                                              \
-      "directory of the epoch, the hash secret and the lock")                                      \
+      "directory of the epoch, the hash secret, the key of finality records and the lock")                                      \
     X("journal", "`file` or `none`", "file",                                                       \
-      "`file`: records are kept in dataDir/journal; `none`: a crash forgets open messages")        \
+      "`file`: records are kept in dataDir/journal, finality records in dataDir/finality; "        \
+      "`none`: a crash forgets open messages")                                                     \
     X("log.level", "`error`, `warn`, `info` or `debug`", "info",                                   \
       "lines above this level are not written")                                                    \
     X("chains[].id", "a CAIP-2 id, unique; 1 to 1,024 chains", "",                                 \
@@ -137,6 +150,10 @@
       "who may submit, watch and read counters")                                                   \
     X("operators[].secret", "16 to 128 bytes", "none",                                             \
       "what the operator proves itself with")                                                      \
+    X("settlements[].name", "1 to 64 bytes, unique", "",                                           \
+      "who reports secondary finality (F03); without any the pending sync queue is off")           \
+    X("settlements[].secret", "16 to 128 bytes", "none",                                           \
+      "what the settlement proves itself with")                                                    \
     X("locations.entries[].asset", "1 to 128 bytes, unique; a `*` at its end is any rest", "",     \
       "an asset, or a family of assets")                                                           \
     X("locations.entries[].chains", "1 to 64 of the ids above", "",                                \

@@ -88,28 +88,57 @@ json_t *tri_json_ack(const struct tri_ack *ack)
     return view;
 }
 
+json_t *tri_json_envelope_ack(const struct tri_envelope_ack *ack)
+{
+    json_t *deliveries = json_array();
+    json_t *view;
+
+    assert(ack != NULL);
+    for (uint32_t i = 0; i < ack->count; i++) {
+        (void)json_array_append_new(deliveries,
+                                    json_pack("{s:o, s:s, s:o}", "originalMessageId",
+                                              view_text(ack->rows[i].id), "ackType",
+                                              tri_ack_type_name(ack->rows[i].type), "errorCode",
+                                              view_error(ack->rows[i].code)));
+    }
+    view = json_pack("{s:s, s:o, s:s, s:o, s:b, s:o}", "view", "ENVELOPE_ACK", "envelopeId",
+                     view_text(ack->id), "ackType", tri_ack_type_name(ack->type), "errorCode",
+                     view_error(ack->code), "duplicate", (int)ack->duplicate, "deliveries",
+                     deliveries);
+    if (view != NULL && ack->code != TRI_ERROR_NONE) {
+        (void)json_object_set_new(view, "errorMeaning", json_string(tri_error_meaning(ack->code)));
+    }
+    return view;
+}
+
 json_t *tri_json_notice(const struct tri_notice *notice)
 {
+    json_t *stream = notice->stream.bytes == 0 ? json_null() : view_text(notice->stream);
+    json_t *epoch =
+        notice->oss_epoch == 0 ? json_null() : json_integer((json_int_t)notice->oss_epoch);
+
     assert(notice != NULL);
     /* No prover is attached, and every view says so (F01). */
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:n}", "view", "NOTICE", "originalMessageId",
-                     view_text(notice->id), "attempt", view_attempt(notice->attempt), "issuedAt",
-                     view_time(notice->issued_at_ms), "participatingChains",
-                     view_texts(notice->chains, notice->chain_count), "gkrProofHash");
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:n}", "view", "NOTICE",
+                     "originalMessageId", view_text(notice->id), "attempt",
+                     view_attempt(notice->attempt), "issuedAt", view_time(notice->issued_at_ms),
+                     "participatingChains", view_texts(notice->chains, notice->chain_count),
+                     "stream", stream, "ossEpoch", epoch, "gkrProofHash");
 }
 
 json_t *tri_json_status(const struct tri_status *status)
 {
     assert(status != NULL);
-    return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:I, s:s, s:s, s:s, s:s, s:I, s:o}", "view", "STATUS",
-        "originalMessageId", view_text(status->id), "state", view_text(status->state), "errorCode",
-        view_error(status->code), "attempt", view_attempt(status->attempt), "retries",
-        (json_int_t)status->retries, "declaredScope", tri_scope_name(status->scope_declared),
-        "targetScope", tri_scope_name(status->scope), "declaredAtomicity",
-        tri_atomicity_name(status->atomicity_declared), "atomicity",
-        tri_atomicity_name(status->atomicity), "mapVersion", (json_int_t)status->map_version,
-        "targets", view_targets(status->targets, status->target_count, true));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:s, s:s, s:s, s:s, s:I, s:b, s:o}", "view",
+                     "STATUS", "originalMessageId", view_text(status->id), "state",
+                     view_text(status->state), "errorCode", view_error(status->code), "attempt",
+                     view_attempt(status->attempt), "retries", (json_int_t)status->retries,
+                     "declaredScope", tri_scope_name(status->scope_declared), "targetScope",
+                     tri_scope_name(status->scope), "declaredAtomicity",
+                     tri_atomicity_name(status->atomicity_declared), "atomicity",
+                     tri_atomicity_name(status->atomicity), "mapVersion",
+                     (json_int_t)status->map_version, "forced", (int)status->is_forced, "targets",
+                     view_targets(status->targets, status->target_count, true));
 }
 
 json_t *tri_json_event(const struct tri_event_frame *event)

@@ -20,6 +20,7 @@
 
 /* The frames that a client or operator receives. */
 json_t *tri_json_ack(const struct tri_ack *ack);
+json_t *tri_json_envelope_ack(const struct tri_envelope_ack *ack);
 json_t *tri_json_notice(const struct tri_notice *notice);
 json_t *tri_json_status(const struct tri_status *status);
 json_t *tri_json_event(const struct tri_event_frame *event);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "io/clock.h"
+#include "io/keeper_finality.h"
 #include "shards/journal_log.h"
 
 struct tri_keeper {
@@ -34,6 +35,7 @@ struct keeper_worker {
     uint32_t chain_count;
     uint64_t records;
     uint64_t skipped;
+    struct tri_finality_list primaries; /* that the archive lacks */
     int failed;
     char trouble[TRI_JOURNAL_TROUBLE_BYTES];
 };
@@ -48,9 +50,26 @@ static int keeper_refuse(struct keeper_worker *worker, const struct tri_journal_
                    ", offset %" PRIu64 ": %s%s",
                    worker->keeper->options.path, entry->stream, entry->epoch, entry->segment,
                    entry->offset, fault,
-                   result == TRI_FULL ? "; raise capacities.rounds, .dedupEntries and the bodies"
-                                      : "; `tricast journal check` says more");
+                   result == TRI_FULL
+                       ? "; raise capacities.rounds, .dedupEntries, .envelopes and the bodies"
+                       : "; `tricast journal check` says more");
     return result == TRI_FULL ? -ENOSPC : -EBADMSG;
+}
+
+/* D04: a primary record that the archive lacks is kept until all have been read. */
+static int keeper_take_primary(struct keeper_worker *worker, const struct tri_journal_entry *entry)
+{
+    const struct tri_keeper_options *options = &worker->keeper->options;
+    struct tri_replayed replayed;
+    const char *fault = NULL;
+
+    tri_shard_replayed(worker->shard, &replayed);
+    if (options->archive == NULL ||
+        replayed.oss_epoch <= tri_archive_last(options->archive, entry->epoch, entry->stream)) {
+        return 0;
+    }
+    fault = tri_finality_list_add(&worker->primaries, entry, &replayed, options);
+    return fault == NULL ? 0 : keeper_refuse(worker, entry, TRI_VIOLATION, fault);
 }
 
 static int keeper_take(void *context, const struct tri_journal_entry *entry)
@@ -82,7 +101,7 @@ static int keeper_take(void *context, const struct tri_journal_entry *entry)
     }
     worker->records++;
     worker->skipped += result == TRI_STALE ? 1 : 0;
-    return 0;
+    return record->type == TRI_RECORD_PRIMARY ? keeper_take_primary(worker, entry) : 0;
 }
 
 static void *keeper_scan(void *context)
@@ -168,6 +187,27 @@ static void keeper_sum(const struct tri_keeper *keeper, const struct keeper_work
     }
 }
 
+/* Brings the archive to where the journals are, and opens the streams of this start. */
+static int keeper_complete(struct tri_keeper *keeper, struct keeper_worker *workers,
+                           uint64_t *archived, char trouble[TRI_JOURNAL_TROUBLE_BYTES])
+{
+    const struct tri_keeper_options *options = &keeper->options;
+    struct tri_finality_list *all = &workers[0].primaries;
+    int failed = 0;
+
+    for (uint32_t i = 1; i < options->shards && failed == 0; i++) {
+        failed = tri_finality_list_join(all, &workers[i].primaries, trouble);
+    }
+    if (failed == 0) {
+        failed = tri_finality_list_archive(all, options->archive, archived, trouble);
+    }
+    if (failed == 0) {
+        failed = tri_archive_begin(options->archive, options->epoch, options->shards,
+                                   options->is_content_kept, trouble);
+    }
+    return failed;
+}
+
 static int keeper_recover(struct tri_keeper *keeper, struct tri_shard_set *set,
                           struct tri_recovery *recovery, char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
@@ -175,6 +215,7 @@ static int keeper_recover(struct tri_keeper *keeper, struct tri_shard_set *set,
     struct keeper_worker *workers = calloc(shards, sizeof(*workers));
     uint64_t begin_ns = tri_clock_now_ns();
     uint64_t wall_ms = tri_clock_wall_ms();
+    uint64_t archived = 0;
     atomic_uint next_stream = 0;
     int failed;
 
@@ -194,9 +235,16 @@ static int keeper_recover(struct tri_keeper *keeper, struct tri_shard_set *set,
     if (failed == 0) {
         failed = keeper_run(workers, shards, keeper_replay, trouble);
     }
+    if (failed == 0 && keeper->options.archive != NULL) {
+        failed = keeper_complete(keeper, workers, &archived, trouble);
+    }
     if (failed == 0) {
         keeper_sum(keeper, workers, recovery);
+        recovery->archived = archived;
         recovery->elapsed_ms = (tri_clock_now_ns() - begin_ns) / TRI_NS_PER_MS;
+    }
+    for (uint32_t i = 0; i < shards; i++) {
+        tri_finality_list_free(&workers[i].primaries);
     }
     free(workers);
     return failed;
@@ -245,7 +293,7 @@ int tri_keeper_open(struct tri_keeper **keeper, const struct tri_keeper_options 
 }
 
 int tri_keeper_attach(struct tri_keeper *keeper, struct tri_shard_set *set, uint32_t shard,
-                      struct tri_loop *loop, uint32_t loop_kind,
+                      struct tri_tape *tape, struct tri_loop *loop, uint32_t loop_kind,
                       char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
     struct tri_journal_options options = {
@@ -259,7 +307,8 @@ int tri_keeper_attach(struct tri_keeper *keeper, struct tri_shard_set *set, uint
     int failed = tri_journal_open(&keeper->journals[shard], keeper->dir, &options, trouble);
 
     if (failed == 0) {
-        tri_shard_keep(tri_shard_set_at(set, shard), tri_journal_log(keeper->journals[shard]));
+        tri_shard_keep(tri_shard_set_at(set, shard), tri_journal_log(keeper->journals[shard]),
+                       tape);
     }
     return failed;
 }

@@ -4,8 +4,8 @@
  *
  * A start reads what the last ones left (io/journal.h): every old stream is
  * scanned, every shard takes the records of its slots, on as many threads as
- * there are shards, and only when all have done so is a new set of streams begun.
- * No shard admits, grants or sends before that (D06).
+ * there are shards; then the archive gets what the journals have and it lacks (D04); and only then
+ * is a new set of streams begun.  No shard admits, grants or sends before that (D06).
  *
  * Threads: tri_keeper_open(), tri_keeper_attach() and tri_keeper_close() by one
  * thread while no shard runs; everything else by the thread of the shard that it
@@ -14,6 +14,7 @@
 #ifndef TRI_IO_KEEPER_H
 #define TRI_IO_KEEPER_H
 
+#include "io/archive.h"
 #include "io/journal.h"
 #include "shards/shard.h"
 
@@ -24,8 +25,10 @@ struct tri_keeper_options {
     uint32_t shards;
     const struct tri_engine_chain *chains; /* borrowed until close */
     uint32_t chain_count;
-    uint64_t segment_bytes;    /* 0 = default */
-    uint64_t checkpoint_bytes; /* 0 = default */
+    struct tri_archive *archive; /* borrowed until the open returns; NULL = none */
+    bool is_content_kept;        /* for the streams of this start: tri_archive_begin() */
+    uint64_t segment_bytes;      /* 0 = default */
+    uint64_t checkpoint_bytes;   /* 0 = default */
 };
 
 /* What a recovery has found. */
@@ -36,6 +39,7 @@ struct tri_recovery {
     uint64_t records;       /* taken back */
     uint64_t skipped;       /* of messages that nothing is known of */
     uint64_t bytes;         /* read */
+    uint64_t archived;      /* finality records that the archive lacked */
     uint32_t open_messages;
     uint64_t elapsed_ms;
 };
@@ -55,10 +59,10 @@ int tri_keeper_open(struct tri_keeper **keeper, const struct tri_keeper_options 
                     struct tri_shard_set *set, struct tri_recovery *recovery,
                     char trouble[TRI_JOURNAL_TROUBLE_BYTES]);
 
-/* tri_keeper_attach opens the stream of one shard on its loop and gives it to the shard.  Returns 0
- * or -errno with a line in `trouble`. */
+/* tri_keeper_attach opens the stream of one shard on its loop and gives it to the shard, with the
+ * tape for its primary records (NULL = none).  Returns 0 or -errno with a line in `trouble`. */
 int tri_keeper_attach(struct tri_keeper *keeper, struct tri_shard_set *set, uint32_t shard,
-                      struct tri_loop *loop, uint32_t loop_kind,
+                      struct tri_tape *tape, struct tri_loop *loop, uint32_t loop_kind,
                       char trouble[TRI_JOURNAL_TROUBLE_BYTES]);
 
 /* The journal of a shard, for its completions and turns. */

@@ -89,6 +89,11 @@ void tri_server_close(struct tri_server *server)
     tri_place_unmap(server, server->memory_bytes);
 }
 
+void tri_server_wake(struct tri_server *server, struct tri_loop *loop)
+{
+    tri_loop_wake(loop, &server->loop);
+}
+
 const struct tri_server_counters *tri_server_counters(const struct tri_server *server)
 {
     return &server->counters;
@@ -249,6 +254,9 @@ static void server_rest(struct tri_server *server)
     if (server->journal != NULL && tri_journal_deadline_ns(server->journal) < due_ns) {
         due_ns = tri_journal_deadline_ns(server->journal);
     }
+    if (tri_shard_archive_due_ns(server->shard, now_ns) < due_ns) {
+        due_ns = tri_shard_archive_due_ns(server->shard, now_ns);
+    }
     if (tri_net_is_stalled(server->net) && now_ns + SERVER_STALL_NS < due_ns) {
         due_ns = now_ns + SERVER_STALL_NS;
     }
@@ -274,6 +282,7 @@ static bool server_turn(struct tri_server *server)
     server->turn_hellos = 0;
     work += tri_loop_reap(&server->loop, server_complete, server);
     work += tri_net_retry(server->net);
+    work += tri_server_finality_turn(server);
     work += tri_shard_turn(server->shard, server->now_ns, server->wall_ms);
     tri_server_greet(server);
     goes_on = server_stages(server);

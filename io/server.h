@@ -33,6 +33,7 @@
 #include "io/keeper.h"
 #include "io/net.h"
 #include "io/session.h"
+#include "io/vault.h"
 #include "shards/shard.h"
 
 enum tri_stage {
@@ -57,6 +58,7 @@ struct tri_house {
     uint32_t drain_ms;
     int signals;               /* a signalfd with SIGTERM and SIGINT, read by shard 0; -1 = none */
     struct tri_keeper *keeper; /* the journals; NULL = none are kept */
+    struct tri_vault *vault;   /* the archive of finality records; NULL with no keeper */
 
     _Atomic uint32_t begun;  /* shards that can run, or cannot: no turn before all are counted */
     _Atomic uint32_t stage;  /* enum tri_stage; written by shard 0 */
@@ -81,6 +83,7 @@ struct tri_house {
     X(slow_consumers, "connections", "clients closed because they did not read")          \
     X(slow_chains, "times", "chains that were paused because they did not read")          \
     X(stats_views, "frames", "STATS sent")                                                \
+    X(finality_dropped, "frames", "answers about finality for connections that had gone") \
     X(journal_records, "records", "records appended to the journal")                      \
     X(journal_blocks, "blocks", "blocks written to the journal")                          \
     X(journal_bytes, "bytes", "bytes written to the journal")                             \
@@ -124,6 +127,9 @@ void tri_server_run(struct tri_server *server);
 /* tri_server_give_up ends the house: `count` shards will never run.  From any thread, while no turn
  * was taken. */
 void tri_server_give_up(struct tri_house *house, uint32_t count);
+
+/* tri_server_wake makes the server take a turn soon; from another thread, with that one's loop. */
+void tri_server_wake(struct tri_server *server, struct tri_loop *loop);
 
 /* Gives everything back; accepts NULL.  After every thread has ended. */
 void tri_server_close(struct tri_server *server);

@@ -68,6 +68,7 @@ struct tri_server {
     uint32_t turn_hellos; /* judged in this turn */
     struct signalfd_siginfo signal;
     struct tri_server_counters counters;
+    struct tri_frame scratch; /* too large for the stack of a turn */
     struct server_handover handovers[SERVER_HANDOVERS_MAX];
     struct server_connection *connections;
     uint64_t memory_bytes;
@@ -88,6 +89,14 @@ void tri_server_take_over(struct tri_server *server, uint32_t from, uint32_t slo
 int tri_server_journal_open(struct tri_server *server, char trouble[TRI_JOURNAL_TROUBLE_BYTES]);
 /* Starts what the journal has to write, at the end of a turn. */
 void tri_server_journal_turn(struct tri_server *server);
+/* server_finality.c: tri_server_finality_ask passes a checked frame on, TRI_FULL = later;
+ * _result the end of a redelivery; _turn takes what comes back, and returns how much. */
+enum tri_result tri_server_finality_ask(struct tri_server *server, tri_port port,
+                                        const struct tri_identity *identity, const uint8_t *body,
+                                        uint32_t bytes);
+void tri_server_finality_result(struct tri_server *server, tri_port port, const uint8_t *frame,
+                                uint32_t bytes);
+uint32_t tri_server_finality_turn(struct tri_server *server);
 /* Tells the shard about chains that were greeted since its last turn. */
 void tri_server_greet(struct tri_server *server);
 

@@ -11,8 +11,9 @@ int tri_server_journal_open(struct tri_server *server, char trouble[TRI_JOURNAL_
     if (house->keeper == NULL) {
         return 0;
     }
-    failed = tri_keeper_attach(house->keeper, house->set, server->index, &server->loop,
-                               SERVER_KIND_JOURNAL, trouble);
+    failed = tri_keeper_attach(house->keeper, house->set, server->index,
+                               house->vault == NULL ? NULL : &house->vault->tapes[server->index],
+                               &server->loop, SERVER_KIND_JOURNAL, trouble);
     if (failed == 0) {
         server->journal = tri_keeper_journal(house->keeper, server->index);
     }
@@ -73,6 +74,9 @@ void tri_server_journal_turn(struct tri_server *server)
         return;
     }
     work = tri_journal_turn(server->journal, server->now_ns);
+    if (tri_shard_publish(server->shard)) {
+        tri_archivist_wake(server->house->vault->archivist, &server->loop);
+    }
     counts = tri_journal_counts(server->journal);
     /* A journal that has failed, or waits for space, starts nothing: that is when it has news. */
     if (work == 0 && counts.has_failed == server->is_journal_failed &&

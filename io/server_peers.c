@@ -264,16 +264,32 @@ static void server_stats(struct tri_server *server, tri_port port)
     tri_net_charge(server->net, port, SERVER_STATS_PRICE);
 }
 
-/* STATS_GET of an operator: the one frame that is answered here and not by the shard. */
-static bool server_is_stats_get(const struct server_connection *connection, const uint8_t *body,
-                                uint32_t bytes)
+/* Frames that the shard has checked and that are answered here: about no message, of operators and
+ * settlements. */
+static enum tri_result server_look(struct tri_server *server, tri_port port, const uint8_t *body,
+                                   uint32_t bytes)
 {
+    struct server_connection *connection = server_at(server, port);
     enum tri_frame_type type;
     struct tri_text id;
     struct tri_wire_fault fault;
 
-    return connection->peer.role == TRI_ROLE_OPERATOR &&
-           tri_wire_peek(body, bytes, &type, &id, &fault) == TRI_OK && type == TRI_FRAME_STATS_GET;
+    if (tri_wire_peek(body, bytes, &type, &id, &fault) != TRI_OK) {
+        return TRI_OK;
+    }
+    switch (type) {
+    case TRI_FRAME_STATS_GET:
+        server_stats(server, port);
+        return TRI_OK;
+    case TRI_FRAME_PENDING_GET:
+    case TRI_FRAME_SETTLE:
+    case TRI_FRAME_HEARTBEAT:
+    case TRI_FRAME_SEQUENCER:
+    case TRI_FRAME_FINALITY_GET:
+        return tri_server_finality_ask(server, port, connection->session.identity, body, bytes);
+    default:
+        return TRI_OK;
+    }
 }
 
 static enum tri_result server_frame(void *context, tri_port port, const uint8_t *body,
@@ -306,8 +322,9 @@ static enum tri_result server_frame(void *context, tri_port port, const uint8_t 
         if (tri_shard_fault_closes(fault.code)) {
             tri_net_close(server->net, port);
         }
-    } else if (result == TRI_OK && server_is_stats_get(connection, body, bytes)) {
-        server_stats(server, port);
+    } else if (result == TRI_OK && (connection->peer.role == TRI_ROLE_OPERATOR ||
+                                    connection->peer.role == TRI_ROLE_SETTLEMENT)) {
+        result = server_look(server, port, body, bytes);
     }
     return result;
 }
@@ -446,6 +463,11 @@ static void server_port_wake(void *context, uint32_t shard)
     tri_loop_wake(&server->loop, &server->house->servers[shard]->loop);
 }
 
+static void server_port_internal(void *context, tri_port port, const uint8_t *frame, uint32_t bytes)
+{
+    tri_server_finality_result(context, port, frame, bytes);
+}
+
 const struct tri_port_ops tri_server_port_ops = {
     .reserve = server_port_reserve,
     .commit = server_port_commit,
@@ -453,6 +475,7 @@ const struct tri_port_ops tri_server_port_ops = {
     .welcome = server_port_welcome,
     .wake = server_port_wake,
     .fruitless = server_port_fruitless,
+    .internal = server_port_internal,
 };
 
 void tri_server_greet(struct tri_server *server)

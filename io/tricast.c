@@ -18,6 +18,14 @@ struct verb {
 
 static const struct verb verbs[] = {
     {{"submit", NULL}, "tricast submit", tri_cli_submit, "submit a message, wait for its result"},
+    {{"verdict", NULL},
+     "tricast verdict",
+     tri_cli_verdict,
+     "let a forced message go on, or end it"},
+    {{"envelope", NULL},
+     "tricast envelope",
+     tri_cli_envelope,
+     "submit several messages, one after the other"},
     {{"status", NULL}, "tricast status", tri_cli_status, "what is known of a message"},
     {{"watch", NULL}, "tricast watch", tri_cli_watch, "what happens, as it happens"},
     {{"stats", NULL}, "tricast stats", tri_cli_stats, "the server's counters"},
@@ -33,6 +41,33 @@ static const struct verb verbs[] = {
      "tricast journal show",
      tri_cli_journal_show,
      "the records in a journal's directory"},
+    {{"finality", "show"},
+     "tricast finality show",
+     tri_cli_finality_show,
+     "the finality records in an archive"},
+    {{"finality", "prove"},
+     "tricast finality prove",
+     tri_cli_finality_prove,
+     "the proof that a message is in a record"},
+    {{"finality", "verify"},
+     "tricast finality verify",
+     tri_cli_finality_verify,
+     "whether an archive, or a proof, holds"},
+    {{"finality", "status"},
+     "tricast finality status",
+     tri_cli_finality_status,
+     "how far the settlement is"},
+    {{"finality", "pending"},
+     "tricast finality pending",
+     tri_cli_finality_pending,
+     "the records that wait for it"},
+    {{"settle", NULL}, "tricast settle", tri_cli_settle, "report that a record was settled"},
+    {{"sequencer", NULL},
+     "tricast sequencer",
+     tri_cli_sequencer,
+     "say that the sequencer is down, or up"},
+    {{"key", "new"}, "tricast key new", tri_cli_key_new, "make a key that signs finality records"},
+    {{"key", "show"}, "tricast key show", tri_cli_key_show, "the public half of a key"},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -41,7 +76,7 @@ static void print_help(FILE *to)
 {
     (void)fputs("Usage: tricast VERB [FLAGS...]\n\n", to);
     for (size_t i = 0; i < VERB_COUNT; i++) {
-        (void)fprintf(to, "  %-22s %s\n", verbs[i].name, verbs[i].help);
+        (void)fprintf(to, "  %-24s %s\n", verbs[i].name, verbs[i].help);
     }
     (void)fputs("\nEvery verb explains itself with --help; --version prints the version.\n", to);
 }

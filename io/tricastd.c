@@ -26,13 +26,14 @@
 #include "io/place.h"
 #include "io/server.h"
 #include "io/state.h"
+#include "io/vault.h"
 
 #define DAEMON_EXIT_FAILED   1
 #define DAEMON_FILES_SPARE   32U
 /* Beside its connections a shard has its ring, its listener, one that is accepted to be refused,
- * and of its journal eight segments at most, the next one, a manifest that is read and one that is
- * written. */
-#define DAEMON_FILES_SHARD   16U
+ * of its journal eight segments at most, the next one, a manifest that is read and one that is
+ * written, and of its archive the file that grows and the next one. */
+#define DAEMON_FILES_SHARD   18U
 #define DAEMON_STACK_BYTES   (UINT32_C(1) << 20)
 #define DAEMON_PATH_BYTES    4096U
 #define DAEMON_ADDRESS_BYTES 64U
@@ -67,6 +68,7 @@ struct daemon {
     struct tri_house house;
     void *set_memory;
     size_t set_bytes;
+    struct tri_vault vault;
 };
 
 static void daemon_parse_listen(const char *text, struct daemon *daemon)
@@ -383,9 +385,15 @@ static bool daemon_run(struct tri_house *house)
     pthread_t threads[TRI_SHARDS_MAX];
     pthread_attr_t attributes;
     uint32_t begun = 1;
+    int failed = house->vault == NULL ? 0 : tri_archivist_wait(house->vault->archivist);
     bool is_good = pthread_attr_init(&attributes) == 0 &&
                    pthread_attr_setstacksize(&attributes, DAEMON_STACK_BYTES) == 0;
 
+    if (failed != 0) {
+        (void)fprintf(stderr, "tricastd: archive: io_uring cannot be enabled: %s\n",
+                      strerror(-failed));
+        return false;
+    }
     while (is_good && begun < house->shards) {
         is_good =
             pthread_create(&threads[begun], &attributes, daemon_thread, house->servers[begun]) == 0;
@@ -400,6 +408,57 @@ static bool daemon_run(struct tri_house *house)
         (void)pthread_join(threads[shard], NULL);
     }
     return is_good && atomic_load_explicit(&house->failed, memory_order_relaxed) == 0;
+}
+
+static void daemon_wake(void *context, struct tri_loop *loop, uint32_t shard)
+{
+    const struct tri_house *house = context;
+
+    if (house->servers[shard] != NULL) {
+        tri_server_wake(house->servers[shard], loop);
+    }
+}
+
+/* The longest time for which every chain remembers a message that has ended (P13). */
+static uint64_t daemon_window_ms(const struct tri_config *config)
+{
+    uint64_t least_ms = UINT64_MAX;
+
+    for (uint32_t type = 0; type < TRI_TYPE_COUNT; type++) {
+        for (uint32_t subtype = 0; subtype < TRI_SUBTYPE_COUNT; subtype++) {
+            uint64_t here_ms = config->engine.policies[type][subtype].dedup_window_ms;
+
+            least_ms = here_ms < least_ms ? here_ms : least_ms;
+        }
+    }
+    return least_ms;
+}
+
+/* What has primary finality goes to the archive from now on. */
+static bool daemon_begin_vault(struct daemon *daemon, char trouble[TRI_JOURNAL_TROUBLE_BYTES])
+{
+    struct tri_house *house = &daemon->house;
+    const struct tri_config_file *file = daemon->config.file;
+    struct tri_vault_options options = {
+        .data_dir = file->data_dir,
+        .shards = house->shards,
+        .epoch = house->epoch,
+        .pending =
+            {
+                .is_on = file->settlements_count > 0,
+                .gap_s = file->finality.gap_s,
+                .window_ms = daemon_window_ms(&daemon->config),
+                .redeliveries_per_s = (uint32_t)file->finality.redeliveries_per_s,
+                .redeliveries_max = (uint32_t)file->finality.redeliveries_max,
+                .redelivery_pause_s = file->finality.redelivery_pause_s,
+            },
+        .set = house->set,
+        .wake = daemon_wake,
+        .context = house,
+    };
+
+    house->vault = &daemon->vault;
+    return tri_vault_begin(&daemon->vault, &options, trouble) == 0;
 }
 
 /* D06: what was open comes back before anybody can connect. */
@@ -424,9 +483,16 @@ static bool daemon_recover(struct daemon *daemon, const struct tri_shard_set_opt
     if (!config->is_journal_kept) {
         return true;
     }
+    if (tri_vault_open(&daemon->vault, config->file->data_dir, trouble) != 0) {
+        (void)fprintf(stderr, "tricastd: %s\n", trouble);
+        return false;
+    }
+    keeper.archive = daemon->vault.archive;
+    keeper.is_content_kept = config->file->settlements_count > 0;
     (void)snprintf(path, sizeof(path), "%s/journal", config->file->data_dir);
     if (tri_keeper_open(&daemon->house.keeper, &keeper, daemon->house.set, &recovery, trouble) !=
-        0) {
+            0 ||
+        !daemon_begin_vault(daemon, trouble)) {
         (void)fprintf(stderr, "tricastd: %s\n", trouble);
         return false;
     }
@@ -434,11 +500,12 @@ static bool daemon_recover(struct daemon *daemon, const struct tri_shard_set_opt
         return true; /* a new journal */
     }
     TRI_LOG(TRI_LOG_INFO, "recovered",
-            "streams=%u torn=%u records=%llu skipped=%llu bytes=%llu open=%u ms=%llu mode=%s",
+            "streams=%u torn=%u records=%llu skipped=%llu bytes=%llu open=%u archived=%llu ms=%llu "
+            "mode=%s",
             recovery.streams, recovery.streams_torn, (unsigned long long)recovery.records,
             (unsigned long long)recovery.skipped, (unsigned long long)recovery.bytes,
-            recovery.open_messages, (unsigned long long)recovery.elapsed_ms,
-            tri_keeper_mode(daemon->house.keeper));
+            recovery.open_messages, (unsigned long long)recovery.archived,
+            (unsigned long long)recovery.elapsed_ms, tri_keeper_mode(daemon->house.keeper));
     return true;
 }
 
@@ -487,6 +554,7 @@ static bool daemon_start(struct daemon *daemon)
 
 static void daemon_end(struct daemon *daemon)
 {
+    tri_vault_end(&daemon->vault);
     for (uint32_t shard = 0; shard < TRI_SHARDS_MAX; shard++) {
         tri_server_close(daemon->house.servers[shard]);
     }

@@ -111,6 +111,24 @@ static void delivery_send(struct tri_shard *shard, const struct tri_delivery_hea
     }
 }
 
+/* A frame for a client within the node; there is no queue, no limit and nothing to close. */
+static void delivery_internal(struct tri_shard *shard, const struct tri_delivery_head *head,
+                              tri_port port, const uint8_t *frame)
+{
+    assert(TRI_PORT_SHARD(port) == shard->index);
+    assert(head->field == TRI_FIELD_NONE);
+    assert(head->after_bytes == 0);
+    if (TRI_PORT_INTERNAL_KIND(port) == TRI_INTERNAL_ENVELOPE) {
+        tri_envelopes_hear(shard, port, frame, head->before_bytes);
+        return;
+    }
+    if (shard->ops->internal == NULL) {
+        shard->counters.frames_dropped++;
+        return;
+    }
+    shard->ops->internal(shard->ops_context, port, frame, head->before_bytes);
+}
+
 static void delivery_expand(struct tri_shard *shard, const struct tri_delivery_head *head,
                             const struct tri_delivery_target *targets, const uint8_t *before,
                             const uint8_t *after)
@@ -118,6 +136,10 @@ static void delivery_expand(struct tri_shard *shard, const struct tri_delivery_h
     assert(head->target_count >= 1);
     assert(head->target_count <= TRI_TARGETS_MAX);
     for (uint32_t i = 0; i < head->target_count; i++) {
+        if (TRI_PORT_IS_INTERNAL(targets[i].port)) {
+            delivery_internal(shard, head, targets[i].port, before);
+            continue;
+        }
         delivery_send(shard, head, &targets[i], before, after);
         if (head->is_fruitless != 0 && shard->ops->fruitless != NULL) {
             shard->ops->fruitless(shard->ops_context, targets[i].port);

@@ -22,6 +22,17 @@ void tri_digest_sha256(const void *bytes, size_t count, uint8_t to[TRI_DIGEST_BY
     (void)SHA256_Final(to, &state);
 }
 
+void tri_digest_tagged(uint8_t tag, const void *bytes, size_t count, uint8_t to[TRI_DIGEST_BYTES])
+{
+    SHA256_CTX state;
+
+    assert(bytes != NULL);
+    (void)SHA256_Init(&state);
+    (void)SHA256_Update(&state, &tag, sizeof(tag));
+    (void)SHA256_Update(&state, bytes, count);
+    (void)SHA256_Final(to, &state);
+}
+
 struct tri_hash tri_digest_content(struct tri_bytes canonical)
 {
     uint8_t full[TRI_DIGEST_BYTES];

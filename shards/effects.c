@@ -131,8 +131,16 @@ static bool effects_send(struct tri_shard *shard, const struct tri_effect *effec
 /* A submit that was refused, or that repeats one. */
 static bool effects_is_fruitless(const struct tri_effect *effect)
 {
-    return effect->notify.kind == TRI_NOTIFY_ACK &&
+    return effect->notify.kind != TRI_NOTIFY_NOTICE &&
            (effect->notify.is_duplicate || effect->round.canonical.at == NULL);
+}
+
+/* Where finality records of the shard go, for its notices; empty: nowhere. */
+static struct tri_text effects_stream(const struct tri_shard *shard)
+{
+    const struct tri_tape *tape = shard->journal_log.tape;
+
+    return tape == NULL ? (struct tri_text){.at = "", .bytes = 0} : tri_tape_stream(tape);
 }
 
 static bool effects_notify(struct tri_shard *shard, const struct tri_effect *effect)
@@ -144,7 +152,7 @@ static bool effects_notify(struct tri_shard *shard, const struct tri_effect *eff
     if (tri_handle_is_client(effect->notify.client)) {
         return tri_handles_notify(shard, effect);
     }
-    tri_frames_notify(effect, shard->chains, shard->wall_ms, &shard->encoded);
+    tri_frames_notify(effect, shard->chains, effects_stream(shard), &shard->encoded);
     bytes = tri_wire_encode(&shard->encoded, shard->scratch, TRI_SCRATCH_BYTES);
     assert(bytes > 0);
     tri_delivery_frame(&delivery, effect->notify.client, shard->scratch, bytes);
@@ -211,6 +219,10 @@ static bool effects_carry_one(struct tri_shard *shard, const struct tri_effect *
         break;
     case TRI_EFFECT_APPEND:
         is_done = effects_append(shard, effect);
+        break;
+    case TRI_EFFECT_DELIVER:
+        tri_envelopes_ask(shard, effect);
+        is_done = true;
         break;
     }
     if (is_done && shard->watcher_count > 0 && tri_frames_is_event(effect)) {

@@ -119,7 +119,17 @@ static const char *frames_what(const struct tri_effect *effect)
 
 bool tri_frames_is_event(const struct tri_effect *effect)
 {
-    return effect->type != TRI_EFFECT_APPEND || effect->append.kind == TRI_RECORD_PRIMARY;
+    switch (effect->type) {
+    case TRI_EFFECT_APPEND:
+        return effect->append.kind == TRI_RECORD_PRIMARY;
+    case TRI_EFFECT_NOTIFY:
+        return effect->notify.kind == TRI_NOTIFY_ACK || effect->notify.kind == TRI_NOTIFY_NOTICE;
+    case TRI_EFFECT_SEND:
+        return true;
+    case TRI_EFFECT_DELIVER:
+        break;
+    }
+    return false; /* what becomes of deliveries is told of them as messages */
 }
 
 static uint64_t frames_event_targets(const struct tri_effect *effect)
@@ -201,8 +211,21 @@ static uint32_t frames_reports(const struct tri_round_view *round,
     return round->target_count;
 }
 
+static void frames_envelope_ack(const struct tri_effect *effect, struct tri_frame *frame)
+{
+    struct tri_envelope_ack *ack = &frame->envelope_ack;
+
+    frame->type = TRI_FRAME_ENVELOPE_ACK;
+    ack->id = effect->round.id;
+    ack->type = effect->notify.ack_type;
+    ack->code = effect->notify.code;
+    ack->duplicate = effect->notify.is_duplicate;
+    ack->count = effect->notify.row_count;
+    memcpy(ack->rows, effect->notify.rows, ack->count * sizeof(ack->rows[0]));
+}
+
 void tri_frames_notify(const struct tri_effect *effect, const struct tri_engine_chain *chains,
-                       uint64_t at_ms, struct tri_frame *frame)
+                       struct tri_text stream, struct tri_frame *frame)
 {
     const struct tri_round_view *round = &effect->round;
 
@@ -213,7 +236,9 @@ void tri_frames_notify(const struct tri_effect *effect, const struct tri_engine_
         frame->type = TRI_FRAME_NOTICE;
         notice->id = round->id;
         notice->attempt = round->attempt;
-        notice->issued_at_ms = at_ms;
+        notice->issued_at_ms = effect->notify.issued_at_ms;
+        notice->stream = stream;
+        notice->oss_epoch = stream.bytes == 0 ? 0 : effect->notify.oss_epoch;
         notice->chain_count = 0;
         for (uint64_t rest = round->applied_mask; rest != 0; rest &= rest - 1) {
             uint32_t target = (uint32_t)__builtin_ctzll(rest);
@@ -221,6 +246,20 @@ void tri_frames_notify(const struct tri_effect *effect, const struct tri_engine_
             notice->chains[notice->chain_count] = chains[round->targets[target].chain].id;
             notice->chain_count++;
         }
+        return;
+    }
+    if (effect->notify.kind == TRI_NOTIFY_ENVELOPE) {
+        frames_envelope_ack(effect, frame);
+        return;
+    }
+    if (effect->notify.kind == TRI_NOTIFY_STATUS) {
+        struct tri_engine_status status = {.is_open = effect->notify.ack_type == TRI_ACK_RECEIVED,
+                                           .ack_type = effect->notify.ack_type,
+                                           .code = effect->notify.code,
+                                           .has_targets = effect->notify.has_targets,
+                                           .round = *round};
+
+        tri_frames_status(&status, chains, frame);
         return;
     }
     frame->type = TRI_FRAME_ACK;
@@ -253,6 +292,7 @@ void tri_frames_status(const struct tri_engine_status *status,
     shown->atomicity_declared = round->atomicity_declared;
     shown->atomicity = round->atomicity;
     shown->map_version = round->map_version;
+    shown->is_forced = round->is_forced;
     shown->target_count = 0;
     if (status->has_targets) {
         shown->target_count = frames_reports(round, chains, true, shown->targets);

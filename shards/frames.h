@@ -31,9 +31,9 @@ struct tri_template tri_frames_event(const struct tri_effect *effect,
                                      uint8_t *to, uint32_t bytes_max);
 
 /* tri_frames_notify fills *frame with ACK or NOTICE of a NOTIFY effect; borrowed from the effect.
- */
+ * `stream` is where the shard's finality records go, empty if nowhere. */
 void tri_frames_notify(const struct tri_effect *effect, const struct tri_engine_chain *chains,
-                       uint64_t at_ms, struct tri_frame *frame);
+                       struct tri_text stream, struct tri_frame *frame);
 
 /* tri_frames_status fills *frame with STATUS; borrowed from *status. */
 void tri_frames_status(const struct tri_engine_status *status,

@@ -179,6 +179,7 @@ static void take_submit(struct tri_shard *shard, const struct tri_handle_record 
     event.submit.message = &shard->decoded.submit;
     event.submit.client = record->client;
     event.submit.submitter = client_handle(record->client) + 1;
+    event.submit.is_forced = false;
     (void)tri_shard_step(shard, &event);
 }
 

@@ -49,11 +49,21 @@ static bool intake_is_allowed(enum tri_frame_type type, enum tri_role role)
 {
     switch (type) {
     case TRI_FRAME_SUBMIT:
+    case TRI_FRAME_ENVELOPE:
     case TRI_FRAME_STATUS_GET:
         return role == TRI_ROLE_CLIENT || role == TRI_ROLE_OPERATOR;
     case TRI_FRAME_WATCH:
     case TRI_FRAME_STATS_GET:
+    case TRI_FRAME_SEQUENCER:
+    case TRI_FRAME_FORCE:
+    case TRI_FRAME_VERDICT:
         return role == TRI_ROLE_OPERATOR;
+    case TRI_FRAME_PENDING_GET:
+    case TRI_FRAME_FINALITY_GET:
+        return role == TRI_ROLE_SETTLEMENT || role == TRI_ROLE_OPERATOR;
+    case TRI_FRAME_SETTLE:
+    case TRI_FRAME_HEARTBEAT:
+        return role == TRI_ROLE_SETTLEMENT;
     case TRI_FRAME_PHASE_ACK:
     case TRI_FRAME_CONTROL_ACK:
     case TRI_FRAME_ASK:
@@ -188,6 +198,48 @@ static void intake_submit(struct tri_shard *shard, tri_port port, const struct t
     event->submit.message = &shard->decoded.submit;
     event->submit.client = port;
     event->submit.submitter = peer->submitter;
+    event->submit.is_forced = shard->decoded.type == TRI_FRAME_FORCE; /* F06 */
+}
+
+/* F06: steps the operator's verdict; false: *fault says why it does not count. */
+static bool intake_verdict(struct tri_shard *shard, tri_port port, struct tri_key key,
+                           struct tri_wire_fault *fault)
+{
+    struct tri_event event = {.type = TRI_EVENT_VERDICT};
+    enum tri_result result;
+
+    event.verdict.key = key;
+    event.verdict.id = shard->decoded.verdict.id;
+    event.verdict.client = port;
+    event.verdict.has_passed = shard->decoded.verdict.has_passed;
+    shard->answered = port;
+    result = tri_shard_step(shard, &event);
+    if (result == TRI_OK) {
+        return true;
+    }
+    if (result == TRI_GONE) {
+        intake_fault(fault, TRI_ERROR_UNKNOWN_MESSAGE, "originalMessageId");
+    } else {
+        intake_fault(fault,
+                     shard->failed_lsn != 0 ? TRI_ERROR_JOURNAL_FAILED : TRI_ERROR_NOT_ALLOWED,
+                     "passed");
+    }
+    return false;
+}
+
+static void intake_envelope(struct tri_shard *shard, tri_port port, const struct tri_peer *peer,
+                            struct tri_key key, struct tri_event *event)
+{
+    const struct tri_envelope_frame *frame = &shard->decoded.envelope;
+
+    event->type = TRI_EVENT_ENVELOPE;
+    event->envelope.key = key;
+    event->envelope.hash = tri_digest_content(frame->content);
+    event->envelope.id = frame->id;
+    event->envelope.deliveries = frame->deliveries;
+    event->envelope.count = frame->count;
+    event->envelope.client = port;
+    event->envelope.submitter = peer->submitter;
 }
 
 /* Gives one frame, of this shard's own port or forwarded, to the engine; the shard is ready.  The
@@ -215,8 +267,17 @@ static enum tri_result intake_take(struct tri_shard *shard, tri_port port,
         intake_status(shard, port, key, frame->status_get);
         return TRI_OK;
     }
-    if (frame->type == TRI_FRAME_SUBMIT) {
+    if (frame->type == TRI_FRAME_VERDICT) {
+        if (!intake_verdict(shard, port, key, fault)) {
+            return intake_refuse(shard, port, frame->verdict.id, fault);
+        }
+        (void)tri_shard_ready(shard, false);
+        return TRI_OK;
+    }
+    if (frame->type == TRI_FRAME_SUBMIT || frame->type == TRI_FRAME_FORCE) {
         intake_submit(shard, port, peer, key, &event);
+    } else if (frame->type == TRI_FRAME_ENVELOPE) {
+        intake_envelope(shard, port, peer, key, &event);
     } else if (!intake_answer(shard, peer, key, &event, fault)) {
         return intake_refuse(shard, port, intake_answer_id(frame), fault);
     }
@@ -234,6 +295,11 @@ static enum tri_result intake_take(struct tri_shard *shard, tri_port port,
 enum tri_role tri_intake_role(const void *record)
 {
     return (enum tri_role)((const struct forward *)record)->role;
+}
+
+uint32_t tri_intake_shard(const void *record)
+{
+    return TRI_PORT_SHARD(((const struct forward *)record)->port);
 }
 
 void tri_intake_forwarded(struct tri_shard *shard, const void *record, uint32_t bytes)
@@ -278,14 +344,31 @@ static enum tri_result intake_forward(struct tri_shard *shard, uint32_t owner, t
     return TRI_OK;
 }
 
-/* WATCH, and STATS_GET, which the caller answers. */
+/* Frames that are about no message, so that no shard owns them. */
+static bool intake_is_look(enum tri_frame_type type)
+{
+    switch (type) {
+    case TRI_FRAME_WATCH:
+    case TRI_FRAME_STATS_GET:
+    case TRI_FRAME_SEQUENCER:
+    case TRI_FRAME_PENDING_GET:
+    case TRI_FRAME_FINALITY_GET:
+    case TRI_FRAME_SETTLE:
+    case TRI_FRAME_HEARTBEAT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* WATCH, and those that the caller answers. */
 static enum tri_result intake_look(struct tri_shard *shard, tri_port port, struct tri_bytes body,
                                    struct tri_wire_fault *fault)
 {
     if (tri_wire_decode(body.at, body.bytes, &shard->decoded, fault) != TRI_OK) {
         return intake_refuse(shard, port, (struct tri_text){.at = "", .bytes = 0}, fault);
     }
-    if (shard->decoded.type == TRI_FRAME_STATS_GET) {
+    if (shard->decoded.type != TRI_FRAME_WATCH) {
         return TRI_OK;
     }
     if (!tri_seats_watch(shard, port)) {
@@ -327,7 +410,7 @@ enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const st
         intake_fault(fault, TRI_ERROR_WRONG_ROLE, "type");
         return intake_refuse(shard, port, id, fault);
     }
-    if (type == TRI_FRAME_WATCH || type == TRI_FRAME_STATS_GET) {
+    if (intake_is_look(type)) {
         return intake_look(shard, port, (struct tri_bytes){.at = body, .bytes = bytes}, fault);
     }
     key = tri_route_key(shard->route, id);
@@ -341,4 +424,29 @@ enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const st
     }
     return intake_take(shard, port, peer, key, (struct tri_bytes){.at = body, .bytes = bytes},
                        fault);
+}
+
+enum tri_result tri_intake_deliver(struct tri_shard *shard, tri_port port,
+                                   const struct tri_peer *peer, struct tri_text id,
+                                   struct tri_bytes body)
+{
+    struct tri_key key = tri_route_key(shard->route, id);
+    uint32_t owner = tri_route_shard(shard->route, key);
+    uint32_t answered = TRI_PORT_SHARD(port);
+    struct tri_wire_fault fault;
+
+    if (owner != shard->index) {
+        return intake_forward(shard, owner, port, peer, key, body);
+    }
+    if (!tri_shard_ready(shard, false)) {
+        return TRI_FULL;
+    }
+    if (answered != shard->index &&
+        tri_mesh_reserve(shard->mesh, shard->index, answered, TRI_LANE_DELIVER,
+                         TRI_REPLY_BYTES_MAX) == NULL) {
+        shard->is_blocked = true;
+        return TRI_FULL;
+    }
+    (void)intake_take(shard, port, peer, key, body, &fault);
+    return TRI_OK;
 }

@@ -47,15 +47,26 @@ void tri_shard_journal(struct tri_shard *shard, const struct tri_journal_ops *op
     shard->journal_context = context;
 }
 
-void tri_shard_keep(struct tri_shard *shard, struct tri_log *log)
+void tri_shard_keep(struct tri_shard *shard, struct tri_log *log, struct tri_tape *tape)
 {
     uint32_t slot = 0;
 
     while (shard->route->shard_of_slot[slot] != shard->index) {
         slot++;
     }
-    tri_journal_log_init(&shard->journal_log, log, shard->engine, (uint16_t)slot);
+    tri_journal_log_init(&shard->journal_log, log, tape, shard->engine, shard->chains,
+                         shard->chain_count, (uint16_t)slot);
     tri_shard_journal(shard, &tri_journal_log_ops, &shard->journal_log);
+}
+
+bool tri_shard_publish(struct tri_shard *shard)
+{
+    return tri_journal_log_publish(&shard->journal_log);
+}
+
+uint64_t tri_shard_archive_due_ns(const struct tri_shard *shard, uint64_t now_ns)
+{
+    return tri_journal_log_due_ns(&shard->journal_log, now_ns);
 }
 
 enum tri_result tri_shard_replay(struct tri_shard *shard, const struct tri_replay *replay,
@@ -69,6 +80,11 @@ enum tri_result tri_shard_resume(struct tri_shard *shard, uint64_t now_ns, uint6
 {
     tri_shard_time(shard, now_ns, wall_ms);
     return tri_engine_resume(shard->engine, shard->now_ns, wall_ms);
+}
+
+void tri_shard_replayed(struct tri_shard *shard, struct tri_replayed *replayed)
+{
+    tri_engine_replayed(shard->engine, replayed);
 }
 
 void tri_shard_time(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_ms)
@@ -167,6 +183,14 @@ static uint32_t shard_turn_deliver(struct tri_shard *shard)
     return taken;
 }
 
+/* Room for the answer to a frame that was sent on; nearly always it goes back to where that came
+ * from. */
+static bool shard_has_reply_room(struct tri_shard *shard, uint32_t to)
+{
+    return to == shard->index || tri_mesh_reserve(shard->mesh, shard->index, to, TRI_LANE_DELIVER,
+                                                  TRI_REPLY_BYTES_MAX) != NULL;
+}
+
 static uint32_t shard_turn_forwarded(struct tri_shard *shard)
 {
     uint32_t taken = 0;
@@ -183,8 +207,7 @@ static uint32_t shard_turn_forwarded(struct tri_shard *shard)
             if (!tri_shard_ready(shard, tri_intake_role(record) == TRI_ROLE_CHAIN)) {
                 return taken;
             }
-            if (tri_mesh_reserve(shard->mesh, shard->index, from, TRI_LANE_DELIVER,
-                                 TRI_REPLY_BYTES_MAX) == NULL) {
+            if (!shard_has_reply_room(shard, tri_intake_shard(record))) {
                 shard->is_blocked = true;
                 break;
             }
@@ -305,6 +328,7 @@ uint32_t tri_shard_turn(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_
     (void)tri_shard_ready(shard, true);
     work += tri_seats_news(shard);
     work += shard_turn_news(shard);
+    work += shard->envelopes.count > 0 ? tri_envelopes_turn(shard) : 0;
     work += shard->local == NULL ? shard_turn_forwarded(shard) : 0;
     work += tri_handles_turn(shard);
     work += shard_turn_time(shard);
@@ -331,7 +355,7 @@ uint64_t tri_shard_deadline_ns(const struct tri_shard *shard)
 bool tri_shard_sleep(struct tri_shard *shard)
 {
     bool has_news = shard->claims_due > 0 || shard->engine_news_due > 0 ||
-                    shard->watchers_due != 0 ||
+                    shard->watchers_due != 0 || tri_envelopes_are_due(shard) ||
                     (shard->registry != NULL && tri_registry_has_news(shard->registry));
 
     if (has_news && !shard->is_blocked) {

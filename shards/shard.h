@@ -37,6 +37,21 @@ typedef uint64_t tri_port;
 #define TRI_PORT_GENERATION(port) ((uint32_t)((port) >> 32) & 0xffffffU)
 #define TRI_PORT_SLOT(port)       ((uint32_t)(port))
 
+/* Ports of clients within the node itself: slots that no connection has.  A frame for such a port
+ * is not sent; it is handed to the code that the port's kind names.  Such a client submits by
+ * tri_shard_frame(), as any other does.  The generation is its own to use. */
+#define TRI_INTERNAL_SLOT_FIRST 0xff000000U
+#define TRI_PORT_INTERNAL(shard, generation, kind, number) \
+    TRI_PORT(shard, generation,                            \
+             TRI_INTERNAL_SLOT_FIRST | ((uint32_t)(kind) << 16) | ((uint32_t)(number)&0xffffU))
+#define TRI_PORT_IS_INTERNAL(port)     (TRI_PORT_SLOT(port) >= TRI_INTERNAL_SLOT_FIRST)
+#define TRI_PORT_INTERNAL_KIND(port)   ((TRI_PORT_SLOT(port) >> 16) & 0xffU)
+#define TRI_PORT_INTERNAL_NUMBER(port) (TRI_PORT_SLOT(port) & 0xffffU)
+enum tri_internal_kind {
+    TRI_INTERNAL_ENVELOPE = 0, /* an open envelope (shards/envelopes.h) */
+    TRI_INTERNAL_OWNER = 1,    /* this one and higher: tri_port_ops.internal */
+};
+
 /* What the owner of the ports does for the shard; called on the shard's own thread, only from
  * within tri_shard_frame(), tri_shard_turn(), tri_shard_chain_hello() and tri_shard_drain(). */
 struct tri_port_ops {
@@ -55,6 +70,10 @@ struct tri_port_ops {
     /* fruitless: a frame of the port began nothing: it was refused, a repetition, or a question.
      * NULL: nobody asks. */
     void (*fruitless)(void *context, tri_port port);
+    /* internal: a frame for an internal port of a kind from TRI_INTERNAL_OWNER on, without its
+     * length; borrowed until the call returns.  It must not call the shard back, nor fail: there
+     * has to be room.  NULL: there are no such ports. */
+    void (*internal)(void *context, tri_port port, const uint8_t *frame, uint32_t bytes);
 };
 
 /* Who sits at a port, proved at HELLO. */
@@ -100,9 +119,17 @@ void tri_shard_attach(struct tri_shard *shard, const struct tri_port_ops *ops, v
 struct tri_journal_ops;
 void tri_shard_journal(struct tri_shard *shard, const struct tri_journal_ops *ops, void *context);
 /* tri_shard_keep gives it a journal that keeps its records in `log`, which holds none yet and is
- * borrowed.  Behind the replay, before the first turn. */
+ * borrowed.  Primary records go onto `tape` as well (shards/tape.h), NULL = they are not archived.
+ * Behind the replay, before the first turn. */
 struct tri_log;
-void tri_shard_keep(struct tri_shard *shard, struct tri_log *log);
+struct tri_tape;
+void tri_shard_keep(struct tri_shard *shard, struct tri_log *log, struct tri_tape *tape);
+/* tri_shard_publish shows the tape's reader what this turn brought, behind the turn and what the
+ * log's store did in it; whether the reader sleeps and has to be woken. */
+bool tri_shard_publish(struct tri_shard *shard);
+/* When a turn is due, although nobody wakes the shard, because the archive is waited for; TRI_NEVER
+ * = it is not. */
+uint64_t tri_shard_archive_due_ns(const struct tri_shard *shard, uint64_t now_ns);
 
 /*
  * Recovery of one shard, before its first turn, by any thread: every record of its slots in the
@@ -112,6 +139,8 @@ void tri_shard_keep(struct tri_shard *shard, struct tri_log *log);
 enum tri_result tri_shard_replay(struct tri_shard *shard, const struct tri_replay *replay,
                                  const char **fault);
 enum tri_result tri_shard_resume(struct tri_shard *shard, uint64_t now_ns, uint64_t wall_ms);
+/* As tri_engine_replayed(). */
+void tri_shard_replayed(struct tri_shard *shard, struct tri_replayed *replayed);
 
 /*
  * tri_shard_frame takes one frame body in.
@@ -122,8 +151,9 @@ enum tri_result tri_shard_resume(struct tri_shard *shard, uint64_t now_ns, uint6
  *        returns.
  * fault  out; written on TRI_VIOLATION.
  *
- * Types: SUBMIT, STATUS_GET (client, operator); WATCH (operator); STATS_GET (operator), which is
- * only checked here: on TRI_OK the caller answers it; PHASE_ACK, CONTROL_ACK, ASK (chain).
+ * Types: SUBMIT, STATUS_GET (client, operator); WATCH (operator); PHASE_ACK, CONTROL_ACK, ASK
+ * (chain).  Only checked here are STATS_GET, SEQUENCER (operator), PENDING_GET, FINALITY_GET
+ * (operator, settlement), SETTLE, HEARTBEAT (settlement): on TRI_OK the caller answers them.
  *
  * Returns TRI_OK; TRI_FULL: keep the bytes, stop reading the port, offer them again next
  * turn; TRI_VIOLATION: the shard has already sent ERROR to the port; the caller closes it if
@@ -133,6 +163,27 @@ enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const st
                                 const uint8_t *body, uint32_t bytes, uint64_t now_ns,
                                 uint64_t wall_ms, struct tri_wire_fault *fault);
 bool tri_shard_fault_closes(enum tri_error code);
+
+/* A message that is driven forward again behind its primary record (F04). */
+struct tri_shard_redelivery {
+    tri_port client; /* an internal port of this shard: it gets one ACK */
+    tri_attempt attempt;
+    uint64_t since_ms;        /* issuedAt of its record */
+    struct tri_bytes leaf;    /* docs/finality.md: which chains */
+    struct tri_bytes content; /* its canonical bytes */
+};
+/*
+ * tri_shard_redeliver steps TRI_EVENT_REDELIVER for a message that this shard owns.
+ *
+ * Returns TRI_OK: the client will be told; TRI_FULL: not now, try again next turn; TRI_STALE: as
+ * the event says, and nothing will be told; TRI_VIOLATION: likewise, because the bytes are no
+ * message, or a chain of it is not configured any more.
+ */
+enum tri_result tri_shard_redeliver(struct tri_shard *shard,
+                                    const struct tri_shard_redelivery *what, uint64_t now_ns,
+                                    uint64_t wall_ms);
+/* Which shard owns the message `id`; any thread. */
+uint32_t tri_shard_set_owner(const struct tri_shard_set *set, struct tri_text id);
 
 /* tri_shard_prefetch brings what tri_shard_frame() will look up into the cache; call it some frames
  * ahead.  `body` may be anything. */

@@ -35,6 +35,7 @@ static struct tri_engine_options set_engine_options(const struct tri_shard_set_o
 
     engine.rounds_max = set_share(engine.rounds_max, options->shards);
     engine.dedup_entries_max = set_share(engine.dedup_entries_max, options->shards);
+    engine.envelopes_max = set_share(engine.envelopes_max, options->shards);
     engine.waiters_max = set_share(engine.waiters_max, options->shards);
     for (uint32_t i = 0; i < TRI_ENGINE_BODY_CLASSES; i++) {
         engine.body_counts[i] = set_share(engine.body_counts[i], options->shards);
@@ -120,6 +121,8 @@ struct shard_parts {
     void *scratch;
     void *hold;
     void *local;
+    void *envelopes;
+    void *envelope_body;
     void *engine;
 };
 
@@ -139,6 +142,9 @@ set_carve_shard(struct carver *carver, const struct tri_shard_set_options *optio
     parts.hold = carver_take(carver, set_hold_bytes(options));
     parts.local =
         options->ports == NULL ? NULL : carver_take(carver, tri_local_footprint(engine.rounds_max));
+    parts.envelopes = carver_take(carver, engine.envelopes_max * sizeof(struct tri_envelope_seat));
+    parts.envelope_body =
+        engine.envelopes_max == 0 ? NULL : carver_take(carver, TRI_FRAME_BYTES_MAX);
     parts.engine = NULL;
     return parts;
 }
@@ -228,6 +234,8 @@ static void set_init_shard(struct tri_shard_set *set, const struct tri_shard_set
         shard->registry = tri_registry_init(parts->registry, shard->chain_count, options->shards);
     }
     tri_hold_init(&shard->hold, parts->hold, set_hold_bytes(options));
+    tri_envelope_desk_init(&shard->envelopes, parts->envelopes, engine.envelopes_max,
+                           parts->envelope_body);
     if (parts->local != NULL) {
         shard->local = tri_local_init(parts->local, engine.rounds_max, options->ports);
         for (uint32_t chain = 0; chain < shard->chain_count; chain++) {
@@ -274,6 +282,11 @@ struct tri_shard *tri_shard_set_at(struct tri_shard_set *set, uint32_t shard)
 {
     assert(shard < set->shards);
     return &set->members[shard];
+}
+
+uint32_t tri_shard_set_owner(const struct tri_shard_set *set, struct tri_text id)
+{
+    return tri_route_shard(&set->route, tri_route_key(&set->route, id));
 }
 
 uint64_t tri_shard_set_open_count(const struct tri_shard_set *set, uint32_t shard)

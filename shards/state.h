@@ -6,6 +6,7 @@
  *   intake.c    frames -> events        effects.c   effects -> deliveries
  *   delivery.c  deliveries -> ports     frames.c    views -> frames
  *   seats.c     chains and watchers     shard.c     the turn
+ *   envelopes.c deliveries of envelopes
  *   local.c     chains in this process  handle_shard.c  handles in this process
  *   shard_set.c memory and options
  *
@@ -18,6 +19,7 @@
 
 #include "shards/counters.h"
 #include "shards/digest.h"
+#include "shards/envelopes.h"
 #include "shards/hold.h"
 #include "shards/journal.h"
 #include "shards/journal_log.h"
@@ -120,6 +122,8 @@ struct tri_shard {
     struct tri_frame decoded; /* too large for the stack of a turn */
     struct tri_frame encoded;
     uint8_t *scratch; /* TRI_SCRATCH_BYTES */
+
+    struct tri_envelope_desk envelopes;
 };
 
 struct tri_shard_set {
@@ -154,7 +158,14 @@ bool tri_effects_release(struct tri_shard *shard);
 
 /* tri_intake_role tells who sent a record of a STEP lane; tri_intake_forwarded takes it. */
 enum tri_role tri_intake_role(const void *record);
+/* tri_intake_shard: the shard to which a frame that was sent on is answered. */
+uint32_t tri_intake_shard(const void *record);
 void tri_intake_forwarded(struct tri_shard *shard, const void *record, uint32_t bytes);
+/* tri_intake_deliver takes a SUBMIT that the node itself sends for `port`, of any shard, to the
+ * shard that owns `id`.  TRI_OK or TRI_FULL. */
+enum tri_result tri_intake_deliver(struct tri_shard *shard, tri_port port,
+                                   const struct tri_peer *peer, struct tri_text id,
+                                   struct tri_bytes body);
 
 /* seats.c */
 

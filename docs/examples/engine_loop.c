@@ -84,6 +84,8 @@ static void carry_out(const struct tri_effect *effect)
     case TRI_EFFECT_APPEND: /* this program keeps no journal: the record is durable at once */
         lsn = effect->append.lsn;
         break;
+    case TRI_EFFECT_DELIVER: /* it takes no envelopes */
+        break;
     }
 }
 

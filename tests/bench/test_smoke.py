@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 BENCH = os.path.join(os.environ["TRI_BUILD_DIR"], "tricast-bench")
-EXPECTED = {"affinity", "connections", "embed", "engine", "hostile", "journal", "memory", "recover", "ring", "rounds", "scale", "wire"}
+EXPECTED = {"affinity", "connections", "embed", "engine", "finality", "hostile", "journal", "memory", "recover", "ring", "rounds", "scale", "wire"}
 FIELDS = {"name", "value", "unit", "better", "samples", "min", "max", "baseline_name",
           "baseline_value", "ratio"}
 

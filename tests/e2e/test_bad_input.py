@@ -167,7 +167,7 @@ def story_vectors():
         body = bytes.fromhex(vector["hex"])
         kind = read_type(body)
         case = (vector["name"], st.frame_bytes(body), vector["code"])
-        if kind in (st.SUBMIT, st.STATUS_GET):
+        if kind in (st.SUBMIT, st.ENVELOPE, st.STATUS_GET):
             groups["client"].append(case)
         elif kind in (st.PHASE_ACK, st.CONTROL_ACK, st.ASK):
             groups["chain"].append(case)
@@ -296,10 +296,14 @@ def story_roles():
         st.HELLO: st.make_hello(bytes(32), st.CLIENT, "other", b"x")[1:],
         st.WELCOME: [1, 0, 1, 81920, b""], st.ERROR: ["", 45, ""],
         st.SUBMIT: st.submit_frame("role", [A, B], ["bond-1"])[1:],
-        st.ACK: ["role", 1, 0, False, [1, 1], []], st.NOTICE: ["role", [1, 1], 0, [A]],
+        st.ACK: ["role", 1, 0, False, [1, 1], []], st.NOTICE: ["role", [1, 1], 0, [A], "", 0],
         st.STATUS_GET: ["role"],
-        st.STATUS: ["role", "PREPARING", 0, [1, 1], 0, 0, 0, 0, 0, 1, []], st.WATCH: [],
+        st.STATUS: ["role", "PREPARING", 0, [1, 1], 0, 0, 0, 0, 0, 1, [], False], st.WATCH: [],
         st.EVENT: ["role", 0, "COMMIT", [1, 1], [], 0, 0], st.STATS_GET: [], st.STATS: [[]],
+        st.ENVELOPE: ["role", [st.submit_frame("role.1", [A, B], ["bond-1"],
+                                               envelope=["role", 1, 1])[1:]]],
+        st.ENVELOPE_ACK: ["role", 0, 0, False, []],
+        29: st.submit_frame("role", [A, B], ["bond-1"])[1:], 30: ["role", True],
         25: ["", 1], 26: [A, False, [], []],
         st.PHASE: ["role", 1, 1, [epoch, 1], 1, bytes(16), 0, 0, False, 1, 0, ["bond-1"], b"", None,
                    None, ["t"]],
@@ -307,8 +311,8 @@ def story_roles():
         st.CONTROL: ["role", 0, [epoch, 1], bytes(16), 0, [], "", [], 0],
         st.CONTROL_ACK: ["role", 1, 0, [epoch, 1], ODD, 0], st.ASK: ["role", [epoch, 1], ODD],
     }
-    allowed = {st.CLIENT: {st.SUBMIT, st.STATUS_GET},
-               st.OPERATOR: {st.SUBMIT, st.STATUS_GET, st.WATCH, st.STATS_GET},
+    allowed = {st.CLIENT: {st.SUBMIT, st.ENVELOPE, st.STATUS_GET},
+               st.OPERATOR: {st.SUBMIT, st.ENVELOPE, st.STATUS_GET, st.WATCH, st.STATS_GET, 29, 30},
                st.CHAIN: {st.PHASE_ACK, st.CONTROL_ACK, st.ASK}}
     before = house.stats()
     sent = 0
@@ -325,7 +329,7 @@ def story_roles():
        "STATS_GET with a byte behind it is refused")
     operator.close()
     unknown = [(f"type {kind}", frame([kind, "id"]), "UNKNOWN_FRAME")
-               for kind in (0, 5, 15, 27, 31, 37, 127, 128, 65536, 2**32 - 1)]
+               for kind in (0, 5, 15, 31, 37, 127, 128, 65536, 2**32 - 1)]
     batch("types that no frame has", st.CLIENT, unknown)
 
 

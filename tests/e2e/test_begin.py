@@ -20,6 +20,7 @@ from test_server import CONFIG, PROGRAM  # noqa: E402
 
 RING_REFUSED = sys.argv[1]
 SHARDS = 4
+RINGS = SHARDS + 1   # one is the archive's
 TAP = Tap()
 
 
@@ -28,7 +29,7 @@ def refused_rings():
         path = os.path.join(directory, "x.yaml")
         with open(path, "w", encoding="utf-8") as file:
             file.write(CONFIG.format(directory=directory).replace("shards: 2", f"shards: {SHARDS}"))
-        for ring in range(1, SHARDS + 1):
+        for ring in range(1, RINGS + 1):
             process = subprocess.Popen([PROGRAM, "--config", path], stdout=subprocess.DEVNULL,
                                        stderr=subprocess.PIPE, encoding="utf-8",
                                        env={**os.environ, "LD_PRELOAD": RING_REFUSED,
@@ -39,7 +40,7 @@ def refused_rings():
                 process.kill()
                 _, said = process.communicate()
             TAP.ok(process.returncode == 1 and "io_uring cannot be enabled: Cannot allocate" in said,
-                   f"ring {ring} of {SHARDS} cannot be enabled: it is said, and the server ends",
+                   f"ring {ring} of {RINGS} cannot be enabled: it is said, and the server ends",
                    process.returncode, said)
 
 

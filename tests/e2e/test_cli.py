@@ -71,7 +71,7 @@ def story_submit():
     def script(peer):
         seen.append(peer.receive())
         peer.send([ACK, "m1", RECEIVED, 0, False, [1, 1], []],
-                  [NOTICE, "m1", [1, 1], 1700000000123, ["eip155:10"]],
+                  [NOTICE, "m1", [1, 1], 1700000000123, ["eip155:10"], "1-0", 7],
                   [ACK, "m1", co.PROCESSED, 0, False, [1, 1], TARGETS])
 
     code, out, _, hello = run(*SUBMIT_FLAGS, "--priority", "HIGH", "--ttl", "7", "--prepare-ms",
@@ -89,6 +89,8 @@ def story_submit():
        ["RECEIVED", "NOTICE", "PROCESSED"], "R09: RECEIVED, NOTICE, PROCESSED, exit 0")
     ok(told[1]["issuedAt"] == "2023-11-14T22:13:20.123Z" and told[1]["gkrProofHash"] is None,
        "F01: the notice has its time in ISO 8601 and no proof")
+    ok((told[1]["stream"], told[1]["ossEpoch"]) == ("1-0", 7),
+       "F08: and names the record that proves it")
     ok(told[2]["targets"] == [{"chainId": "eip155:10", "state": "FINAL", "errorCode": None},
                               {"chainId": "eip155:1", "state": "REFUSED",
                                "errorCode": "OPERATOR_REFUSED"}],
@@ -128,12 +130,12 @@ def story_look():
     code, out, _, _ = run("status", "m1", script=lambda peer: (
         peer.receive(),
         peer.send([STATUS, "m1", "PREPARING", 0, [2, 3], 1, 0, 1, 1, 2, 9,
-                   [["eip155:10", 1, 0, ["token"]]]])))
+                   [["eip155:10", 1, 0, ["token"]]], True])))
     view = views(out)[0]
     ok(code == 0 and view["state"] == "PREPARING" and view["attempt"] == {"epoch": 2, "n": 3} and
        view["declaredScope"] == "TARGETS" and view["targetScope"] == "ALL_CHAINS" and
        view["declaredAtomicity"] == "GUARANTEED" and view["atomicity"] == "ALL_OR_NOTHING" and
-       view["targets"][0]["reservedResources"] == ["token"],
+       view["targets"][0]["reservedResources"] == ["token"] and view["forced"] is True,
        "A04 P05: status shows declared, effective and tokens")
     code, out, _, _ = run("status", "m2", script=lambda peer: (
         peer.receive(), peer.send([co.ERROR, "m2", 66, ""])))

@@ -37,7 +37,7 @@ LOCATIONS = {"bond-*": [A, B], "dead-*": [DEAD]}
 SLOT_BYTES = 81920      # memory for a long frame in pieces
 PARTIAL_BYTES = 64 << 20
 NARROW = {"accepts": 100, "fruitless": 1000, "handshakes": 8, "connections": 128}
-FILES = {shards: shards * (NARROW["connections"] + 16) + 32 for shards in (2, 16)}
+FILES = {shards: shards * (NARROW["connections"] + 18) + 32 for shards in (2, 16)}
 
 CONFIG = """\
 dataDir: {directory}/data

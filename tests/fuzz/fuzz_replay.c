@@ -58,6 +58,7 @@ static void stand_init(struct stand *stand, uint32_t epoch)
         .dedup_entries_max = 32,
         .body_counts = {16, 16, 2, 0, 0},
         .waiters_max = 16,
+        .envelopes_max = 3,
         .chains = chain_names,
         .chain_count = CHAINS,
         .locations = &location,
@@ -195,6 +196,56 @@ static void submit(struct stand *stand, char name, enum tri_atomicity atomicity)
     stand_step(stand, &event);
 }
 
+/* An envelope of two deliveries. */
+static void wrap(struct stand *stand, char name)
+{
+    static uint8_t bytes[2][RECORD_BYTES];
+    struct tri_envelope_part parts[2];
+    struct tri_event event = {.type = TRI_EVENT_ENVELOPE};
+
+    for (uint32_t i = 0; i < 2; i++) {
+        struct tri_writer writer = {.at = bytes[i], .end = bytes[i] + RECORD_BYTES};
+        struct tri_message message = {
+            .id = {i == 0 ? "1" : "2", 1},
+            .type = TRI_TYPE_REGULATORY_ACTION,
+            .atomicity = TRI_GUARANTEED,
+            .ttl_s = 60,
+            .timestamp_ms = WALL_MS,
+            .source_chain = chain_names[0].id,
+            .source_node = {"node", 4},
+            .target_count = 1,
+            .targets = {{"sim:1", 5}},
+            .asset_count = 1,
+            .assets = {{"bond", 4}},
+            .envelope = {true, {&name, 1}, i + 1, 2},
+        };
+
+        parts[i].canonical.at = tri_wire_put_submit(&writer, &message);
+        parts[i].canonical.bytes = (uint32_t)(writer.at - parts[i].canonical.at);
+        parts[i].id = message.id;
+    }
+    event.envelope.key = key_of(name);
+    event.envelope.id = (struct tri_text){&name, 1};
+    event.envelope.deliveries = parts;
+    event.envelope.count = 2;
+    event.envelope.client = 1;
+    stand_step(stand, &event);
+}
+
+static void deliver(struct stand *stand, uint32_t slot, uint32_t generation, uint32_t position,
+                    enum tri_ack_type type)
+{
+    struct tri_event event = {.type = TRI_EVENT_DELIVERY};
+
+    event.delivery.slot = slot;
+    event.delivery.generation = generation;
+    event.delivery.position = position;
+    event.delivery.is_recorded = type == TRI_ACK_RECEIVED;
+    event.delivery.type = type;
+    event.delivery.code = type == TRI_ACK_FAILED ? TRI_ERROR_ROLLED_BACK : TRI_ERROR_NONE;
+    stand_step(stand, &event);
+}
+
 static void answer(struct stand *stand, char name, uint16_t chain, enum tri_phase phase,
                    tri_attempt attempt, bool is_ok)
 {
@@ -235,7 +286,8 @@ static void all_undone(struct stand *stand, char name, tri_attempt attempt)
 }
 
 /* r refused, p processed, u undone and tried again, k rolled back in the end, d decided, b and f
- * best effort, w waiting; a checkpoint in the middle. */
+ * best effort, w waiting; the envelopes x, ended, and y, in its second delivery; a checkpoint in
+ * the middle. */
 static void tell(struct stand *stand)
 {
     const tri_attempt first = TRI_ATTEMPT(1, 1);
@@ -261,8 +313,12 @@ static void tell(struct stand *stand)
     answer(stand, 'u', 2, TRI_PHASE_COMMIT, first, true);
     submit(stand, 'd', TRI_GUARANTEED);
     all_answer(stand, 'd', TRI_PHASE_PREPARE, first);
+    wrap(stand, 'x');
+    wrap(stand, 'y');
+    deliver(stand, 0, 1, 0, TRI_ACK_FAILED);
     stand_pass(stand, 10000);
     stand_checkpoint(stand);
+    deliver(stand, 1, 2, 0, TRI_ACK_RECEIVED);
     all_undone(stand, 'u', first);
     stand_pass(stand, 1000);
     submit(stand, 'b', TRI_BEST_EFFORT);
@@ -334,6 +390,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stand_connect(&stand);
     all_answer(&stand, 'd', TRI_PHASE_COMMIT, TRI_ATTEMPT(1, 1));
     all_answer(&stand, 'l', TRI_PHASE_FINALIZE, TRI_ATTEMPT(1, 1));
+    for (uint32_t i = 0; i < 24; i++) {
+        deliver(&stand, i / 2 % 3, 1 + i / 6, i % 2,
+                i % 2 == 0 ? TRI_ACK_RECEIVED : TRI_ACK_PROCESSED);
+    }
+    wrap(&stand, 'z');
     stand_pass(&stand, 20000);
     stand_checkpoint(&stand);
     stand_pass(&stand, 600000);

@@ -50,7 +50,7 @@ static void try_body(const uint8_t *body, uint32_t bytes)
         assert(frame.rest.at + frame.rest.bytes == body + bytes);
         return;
     }
-    if (frame.type == TRI_FRAME_SUBMIT) {
+    if (frame.type == TRI_FRAME_SUBMIT || frame.type == TRI_FRAME_FORCE) {
         frame.submit.canonical.at = NULL;
     } else if (frame.type == TRI_FRAME_PHASE) {
         frame.phase.inner.at = NULL;

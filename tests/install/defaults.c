@@ -15,6 +15,7 @@ static struct tri_node_options options;
     X(engine.epoch)                \
     X(engine.rounds_max)           \
     X(engine.dedup_entries_max)    \
+    X(engine.envelopes_max)        \
     X(engine.waiters_max)          \
     X(engine.map_version)          \
     X(engine.rollback_window_ms)   \

@@ -58,6 +58,7 @@ share/doc/tricast/examples/embed.cc
 share/doc/tricast/examples/engine_loop.c
 share/doc/tricast/examples/later.c
 share/doc/tricast/examples/participant.c
+share/doc/tricast/finality.md
 share/doc/tricast/journal.md
 share/doc/tricast/protocol.md
 share/doc/tricast/wire.md

@@ -155,6 +155,9 @@ class House:
     def journal(self, name):
         return self.path("data/journal" if name == "tricastd" else self.base(name) + ".journal")
 
+    def finality(self):
+        return self.path("data/finality")
+
     @staticmethod
     def base(name):
         return name.replace(":", "-")

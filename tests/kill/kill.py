@@ -6,7 +6,9 @@
 
 Goal: nothing that was announced is missing after kill -9, nothing was applied
 twice, an ALL_OR_NOTHING message is everywhere or nowhere, no lock outlives its
-time, and every message ends (D01 to D06, P06, P10, P12, A04 to A08, R01, L06).
+time, every message ends, and the archive has each message that is final, once,
+in the record that its notice has named (D01 to D06, F01, F02, F08, P06, P10,
+P12, A04 to A08, R01, L06).
 
 Method: real programs over real sockets.  Clients (load.py) keep some hundreds
 of messages open and write down what they are told.  At moments of chance one
@@ -35,6 +37,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("../e2e", "../vectors"):
     sys.path.insert(0, os.path.join(HERE, folder))
 
+import check_finality  # noqa: E402  pylint: disable=wrong-import-position
 import history  # noqa: E402  pylint: disable=wrong-import-position
 import house as houses  # noqa: E402  pylint: disable=wrong-import-position
 import load  # noqa: E402  pylint: disable=wrong-import-position
@@ -269,6 +272,9 @@ class Episode:
         wrong, asked = verdict.remembered(self.house, told, messages, self.coordinator,
                                           self.chains)
         sums.wrong += wrong
+        archive = check_finality.Archive(self.house.finality())
+        sums.wrong += verdict.archived(told, self.coordinator, archive)
+        sums.counts["finality"] += archive.records
         for journal in self.journals().values():
             sums.counts["records"] += journal.records
             sums.is_blind |= journal.has_gap
@@ -319,7 +325,8 @@ def summary(sums, elapsed_s):
            f"{count['repeats']} of them to a repeated submit, {count['strangers']} submits of a "
            "known id with other content refused")
     yield (f"{count['records']} records read, {count['checkpoints']} checkpoints of the "
-           f"coordinator, {count['questions']} questions about the past")
+           f"coordinator, {count['finality']} finality records, {count['questions']} questions "
+           "about the past")
     yield "results: " + ", ".join(f"{names[ack]} {code}: {times}"
                                   for (ack, code), times in sorted(sums.results.items()))
     yield f"{'stage at a kill':18} {'kills':>8} {'messages':>10}"

@@ -7,7 +7,7 @@ held against.  A line is a few words:
 
     S id                                   submitted for the first time
     R epoch id duplicate                   RECEIVED
-    N epoch id attempt chains              NOTICE
+    N epoch id attempt chains record       NOTICE; the record is STREAM.OSSEPOCH
     A epoch id ackType code duplicate attempt chain:state:code,...
     T epoch id state code                  STATUS
     E epoch id code                        ERROR
@@ -179,7 +179,8 @@ class Load:
             self.take_ack(line, frame)
         elif kind == wire.NOTICE:
             epoch, number = frame[2]
-            self.log.write(f"N {line.epoch} {frame[1]} {epoch}.{number} {','.join(frame[4])}\n")
+            self.log.write(f"N {line.epoch} {frame[1]} {epoch}.{number} {','.join(frame[4])} "
+                           f"{frame[5]}.{frame[6]}\n")
         elif kind == wire.STATUS:
             self.log.write(f"T {line.epoch} {frame[1]} {frame[2]} {frame[3]}\n")
             self.answered(frame[1])

@@ -26,7 +26,8 @@ class Told:
 
     def __init__(self, path):
         self.received = {}     # id: [(epoch, duplicate)]
-        self.notices = {}      # id: [(epoch, attempt, chains)]
+        self.notices = {}      # id: [(epoch, attempt, chains, record)]
+        self.begun = {}        # id: the epoch that has said RECEIVED of it as a new message
         self.results = {}      # id: [(epoch, ackType, code, attempt, rows)]
         self.status = []       # (id, state)
         self.unknown = set()   # ids of which a status was asked for and nothing is known
@@ -47,10 +48,13 @@ class Told:
                 self.wrong.append(f"D01: {ident} was RECEIVED by epoch {told[0][0]}, and is new "
                                   f"to epoch {words[1]}")
             told.append((int(words[1]), words[3] == "1"))
+            if words[3] == "0":
+                self.begun[ident] = int(words[1])
         elif kind == "N":
             self.notices.setdefault(ident, []).append(
-                (int(words[1]), words[3], words[4].split(",")))
+                (int(words[1]), words[3], words[4].split(","), words[5]))
         elif kind == "A":
+            self.end(ident, int(words[1]), int(words[3]), words[7])
             rows = {} if words[7] == "-" else {
                 f"eip155:{row.split(':')[0]}": int(row.split(":")[1])
                 for row in words[7].split(",")}
@@ -66,6 +70,34 @@ class Told:
             self.wrong.append(f"{' '.join(words[3:])} ({ident})")
 
 
+    def end(self, ident, epoch, ack, rows):
+        """F01: who is told by one start that it is new and that it is done has notice in between.
+        A BEST_EFFORT message has no primary record, and some row that is not FINAL or no FINALIZE."""
+        is_final = rows != "-" and all(int(row.split(":")[1]) == wire.FINAL
+                                       for row in rows.split(","))
+        noticed = any(row[0] == epoch for row in self.notices.get(ident, []))
+        if (ack == wire.PROCESSED and is_final and self.begun.get(ident) == epoch and
+                not ident.startswith("b") and not noticed):
+            self.wrong.append(f"F01: epoch {epoch} has said PROCESSED of {ident} before its notice")
+
+
+def archived(told, coordinator, archive):
+    """D04, F08: each primary record of the journal is in exactly one finality record, and that is
+    the one that its notice has named; what the journal does not have is in none."""
+    wrong = [f"F02: {file}: offset {offset}: {sentence}" for file, offset, sentence in archive.faults]
+    recorded = {ident for ident, _ in coordinator.primary}
+    wrong += [f"D04: {ident} has a primary record, and the archive lacks it"
+              for ident in sorted(recorded - set(archive.ids))[:10]]
+    wrong += [f"D04: {ident} is in the archive, and no primary record says so"
+              for ident in sorted(set(archive.ids) - recorded)[:10]]
+    for ident, rows in told.notices.items():
+        for epoch, _, _, record in rows:
+            if archive.ids.get(ident) != record:
+                wrong.append(f"F08: epoch {epoch} has given notice that {ident} is in {record}, and "
+                             f"it is in {archive.ids.get(ident)}")
+    return wrong
+
+
 def announced(told, coordinator):
     """D01: whatever an epoch has said was in the journal by then."""
     wrong = list(told.wrong)
@@ -74,7 +106,7 @@ def announced(told, coordinator):
             wrong.append(f"D01: epoch {rows[0][0]} has said RECEIVED of {ident}, and no record "
                          "says so")
     for ident, rows in told.notices.items():
-        for epoch, attempt, _ in rows:
+        for epoch, attempt, _, _ in rows:
             if coordinator.primary.get((ident, attempt), 1 << 32) > epoch:
                 wrong.append(f"D04: epoch {epoch} has given notice of {ident}, attempt {attempt}, "
                              "and no primary record says so")

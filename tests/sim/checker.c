@@ -79,6 +79,7 @@ void check_submit(struct sim_world *world, uint32_t client, const struct tri_mes
             it->targets |= world->asset_chains[world->messages[index].assets[i]];
         }
     }
+    it->ttl_s = message->ttl_s;
     for (uint32_t phase = 0; phase < TRI_PHASE_COUNT; phase++) {
         it->timeout_ms[phase] = message->timeout_ms[phase] != 0 ? message->timeout_ms[phase]
                                                                 : world->swarm.timeout_ms[phase];
@@ -166,6 +167,10 @@ static void append_accept(struct sim_world *world, uint32_t index, const struct 
     it->ended_first_ns = it->ended_last_ns = 0;
     it->window_ms = ttl_ms > world->swarm.dedup_window_ms ? ttl_ms : world->swarm.dedup_window_ms;
     it->resumed = CHECK_NOTHING;
+    it->is_held = effect->round.is_forced;
+    it->held_until_ns = world->now_ns + it->ttl_s * TRI_NS_PER_S;
+    it->accepted_ms = sim_wall_ms(world, SIM_CHAINS_MAX);
+    world->coverage.held += it->is_held;
     memset(&it->kept, 0, sizeof(it->kept));
     attempt_begin(it, effect->round.attempt);
 }
@@ -176,10 +181,10 @@ static void append_attempt(struct sim_world *world, uint32_t index, const struct
 {
     struct check_message *it = &world->checker.messages[index];
     tri_attempt attempt = effect->round.attempt;
-    uint32_t retries = it->retries + (it->now.is_orphan ? 0U : 1U);
+    uint32_t retries = it->retries + (it->now.is_orphan || it->is_held ? 0U : 1U);
+    bool is_later = it->is_held ? attempt >= it->now.attempt : attempt > it->now.attempt;
 
-    if (attempt <= it->now.attempt ||
-        TRI_ATTEMPT_EPOCH(attempt) != world->coordinator.options.epoch) {
+    if (!is_later || TRI_ATTEMPT_EPOCH(attempt) != world->coordinator.options.epoch) {
         sim_break(world, "P10", "m%u begins attempt %u.%u, which is not later", index,
                   TRI_ATTEMPT_EPOCH(attempt), TRI_ATTEMPT_N(attempt));
     }
@@ -191,7 +196,11 @@ static void append_attempt(struct sim_world *world, uint32_t index, const struct
         sim_break(world, "R03", "m%u has used up %u of %u retries and counts %u", index, retries,
                   world->swarm.retries_max, effect->round.retries);
     }
-    world->coverage.redelivered++;
+    if (it->is_held) {
+        check_forced_begins(world, index);
+    } else {
+        world->coverage.redelivered++;
+    }
     world->coverage.redelivered_after_rollback += it->now.rollback_lsn != 0;
     world->coverage.resumed_attempts += it->now.is_orphan;
     if (it->atomicity == TRI_ALL_OR_NOTHING && it->may != 0) {
@@ -213,6 +222,7 @@ static void append_primary(struct sim_world *world, uint32_t index, const struct
                   it->now.commit_ok, it->targets);
     }
     it->now.primary_lsn = check_stamp(world, effect->append.lsn);
+    it->issued_ms = sim_wall_ms(world, SIM_CHAINS_MAX);
 }
 
 static uint32_t message_of_key(struct sim_world *world, struct tri_key key)
@@ -237,7 +247,8 @@ void check_append(struct sim_world *world, const struct tri_effect *effect)
     static const char *const names[TRI_RECORD_COUNT] = {
         "record: accept",   "record: attempt",    "record: decision", "record: rollback",
         "record: primary",  "record: outcome",    "record: close",    "record: image",
-        "record: remember", "record: checkpoint",
+        "record: remember", "record: checkpoint", "record: envelope", "record: step",
+        "record: end",
     };
     uint64_t stamp = check_stamp(world, effect->append.lsn);
     struct check_message *it;
@@ -277,6 +288,9 @@ void check_append(struct sim_world *world, const struct tri_effect *effect)
     case TRI_RECORD_REMEMBER:
         break;
     case TRI_RECORD_CHECKPOINT:
+    case TRI_RECORD_ENVELOPE: /* the simulator submits no envelopes */
+    case TRI_RECORD_ENVELOPE_STEP:
+    case TRI_RECORD_ENVELOPE_END:
     case TRI_RECORD_COUNT:
         return;
     }
@@ -395,6 +409,12 @@ static void check_phase_out(struct sim_world *world, uint32_t chain,
     sim_trace(world, phase_traces[phase->phase], index, chain, phase->attempt,
               phase->reservation_ttl_ms);
     check_left_alone(world, index, phase->phase == TRI_PHASE_PREPARE);
+    if (it->is_held) {
+        sim_break(world, "F06", "%s of m%u, which is held", tri_phase_name(phase->phase), index);
+    }
+    if (check_forward_out(world, chain, index, phase)) {
+        return;
+    }
     if (phase->attempt != it->now.attempt || it->accept_lsn == 0) {
         sim_break(world, "P09", "%s of an attempt of m%u that is not open",
                   tri_phase_name(phase->phase), index);

@@ -185,6 +185,7 @@ static void check_phase_in(struct sim_world *world, uint32_t chain, const struct
     struct check_message *it = message_of(world, ack->id, &index);
     uint32_t bit = 1U << chain;
 
+    check_forward_in(world, chain, index, ack);
     if (ack->attempt != it->now.attempt || (it->targets & bit) == 0) {
         return;
     }
@@ -303,6 +304,13 @@ static bool is_gate_open(const struct sim_world *world, const struct check_messa
     return stamp != 0 && stamp <= check_stamp(world, world->coordinator.durable_lsn);
 }
 
+/* F04: of a forgotten message that is redelivered no more is known than its primary record. */
+static bool is_told_of_forward(const struct check_message *it, const struct tri_ack *ack)
+{
+    return it->forward.is_open && ack->duplicate && ack->attempt == 0 &&
+           ack->type == TRI_ACK_PROCESSED && ack->code == TRI_ERROR_NONE;
+}
+
 /* R01, D01: what was told once stays.  One thing may be said more exactly: a restart which has lost
  * the record that FINALIZE had ended ends it again, and may find a chain that does not answer. */
 static bool is_told_again(const struct sim_world *world, const struct check_message *it,
@@ -311,7 +319,8 @@ static bool is_told_again(const struct sim_world *world, const struct check_mess
     return it->told.type == ack->type &&
            (it->told.code == ack->code ||
             (world->checker.restarts > 0 && it->told.code == TRI_ERROR_NONE &&
-             ack->code == TRI_ERROR_FINALIZE_INCOMPLETE));
+             ack->code == TRI_ERROR_FINALIZE_INCOMPLETE) ||
+            is_told_of_forward(it, ack));
 }
 
 /* A result with targets, or the answer to a duplicate: how the message has ended. */
@@ -332,7 +341,8 @@ static void check_result(struct sim_world *world, uint32_t client, uint32_t inde
         sim_break(world, "R01", "m%u ends %s %s and has ended before", index,
                   tri_ack_type_name(ack->type), tri_error_name(ack->code));
     }
-    if (it->outcome_lsn != 0 && (it->end.type != ack->type || it->end.code != ack->code)) {
+    if (it->outcome_lsn != 0 && !is_told_of_forward(it, ack) &&
+        (it->end.type != ack->type || it->end.code != ack->code)) {
         sim_break(world, "D01", "m%u ends %s %s, its record says %s %s", index,
                   tri_ack_type_name(ack->type), tri_error_name(ack->code),
                   tri_ack_type_name(it->end.type), tri_error_name(it->end.code));

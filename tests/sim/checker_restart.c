@@ -80,6 +80,9 @@ void check_submitted(struct sim_world *world, uint32_t index, bool was_known,
 
 enum check_stage check_stage_now(const struct check_message *it)
 {
+    if (it->is_held && it->outcome_lsn == 0) {
+        return CHECK_HELD;
+    }
     if (it->outcome_lsn != 0 || it->close_lsn != 0) {
         return CHECK_ENDED;
     }
@@ -195,6 +198,9 @@ void check_outcome(struct sim_world *world, uint32_t index, const struct tri_eff
     }
     it->end = outcome_end(world, &effect->round);
     it->end.type = outcome_type(world);
+    if (it->is_held) {
+        check_forced_ends(world, index);
+    }
     it->outcome_lsn = check_stamp(world, effect->append.lsn);
     if (it->end.code == TRI_ERROR_MAX_RETRIES_EXCEEDED && it->retries != world->swarm.retries_max) {
         sim_break(world, "R03", "m%u has used up %u of %u retries and is given up", index,
@@ -267,6 +273,9 @@ static void cover_crash(struct sim_world *world, const struct check_message *it)
         coverage->crash_committed += has_applied;
         coverage->crash_decided += stage == CHECK_DECIDED && !has_applied;
         break;
+    case CHECK_HELD:
+        coverage->crash_held++;
+        break;
     case CHECK_UNDECIDED:
         coverage->crash_undecided += stage == CHECK_UNDECIDED;
         break;
@@ -288,6 +297,8 @@ static void crash_restore(struct check_message *it)
     it->retries = it->kept.retries;
     it->end = it->kept.end;
     it->now.is_orphan = it->kept.stage == CHECK_UNDECIDED;
+    it->is_held = it->kept.stage == CHECK_HELD;
+    it->forward.is_open = false; /* F04: a restart forgets it */
     memset(it->now.opened_downs, 0, sizeof(it->now.opened_downs));
     memset(it->now.sent_ns, 0, sizeof(it->now.sent_ns));
     memset(it->sent, 0, sizeof(it->sent));
@@ -369,6 +380,9 @@ void check_recovered(struct sim_world *world)
         } else if (is_known && status.is_open != is_open) {
             sim_break(world, "D01", "m%u was %s and is %s", i, is_open ? "open" : "closed",
                       status.is_open ? "open" : "closed");
+        } else if (is_known && (strcmp(status.round.state, "HELD") == 0) != it->is_held) {
+            sim_break(world, "F06", "m%u was %sheld and is %s", i, it->is_held ? "" : "not ",
+                      status.round.state);
         } else if (is_known && !is_open &&
                    (status.ack_type != it->end.type || status.code != it->end.code)) {
             sim_break(world, "D01", "m%u had ended %s %s and has ended %s %s", i,

@@ -146,6 +146,9 @@ static void coordinator_notify(struct sim_world *world, const struct tri_effect 
     const struct tri_round_view *view = &effect->round;
     uint32_t client = (uint32_t)effect->notify.client - 1;
 
+    if (check_forced_notify(world, effect)) {
+        return;
+    }
     if (effect->notify.kind == TRI_NOTIFY_NOTICE) {
         struct tri_notice *notice = &world->frame.notice;
 
@@ -153,6 +156,8 @@ static void coordinator_notify(struct sim_world *world, const struct tri_effect 
         notice->id = view->id;
         notice->attempt = view->attempt;
         notice->issued_at_ms = sim_wall_ms(world, SIM_CHAINS_MAX);
+        notice->stream = (struct tri_text){"", 0};
+        notice->oss_epoch = 0;
         notice->chain_count = view->target_count;
         for (uint32_t i = 0; i < view->target_count; i++) {
             notice->chains[i] = target_id(world, &view->targets[i]);
@@ -261,8 +266,12 @@ enum tri_result sim_coordinator_step(struct sim_world *world, struct tri_event *
         case TRI_EFFECT_APPEND:
             coordinator_append(world, effect);
             break;
+        case TRI_EFFECT_DELIVER:
+            sim_break(world, "F07", "a delivery of an envelope that nobody submitted");
+            break;
         }
     }
+    sim_archive_step(world);
     coordinator_cover(world);
     coordinator_flush(world);
     return result;
@@ -318,6 +327,7 @@ void sim_coordinator_submit(struct sim_world *world, uint32_t client, const uint
         event.submit.hash = sim_hash(world->taken.submit.canonical);
         event.submit.message = &world->taken.submit;
         event.submit.client = client + 1;
+        event.submit.is_forced = world->messages[index].is_forced;
         (void)sim_coordinator_step(world, &event);
         check_submitted(world, index, was_known, &event.submit.hash, &world->coordinator.effects);
     }

@@ -60,6 +60,8 @@ void sim_journal_append(struct sim_world *world, const struct tri_effect *effect
     journal->payload_bytes += record->bytes;
     if (record->kind == TRI_RECORD_CHECKPOINT) {
         it->checkpoint_lsn = record->lsn;
+    } else if (record->kind == TRI_RECORD_PRIMARY) {
+        sim_archive_append(world, effect);
     }
 }
 
@@ -75,6 +77,7 @@ void sim_journal_durable(struct sim_world *world)
         if (record->epoch == it->options.epoch && record->kind == TRI_RECORD_CHECKPOINT &&
             record->lsn <= it->durable_lsn) {
             begin_lsn = record->begin_lsn;
+            sim_archive_checkpoint(world, record->lsn);
         }
     }
     while (journal->first < journal->count &&
@@ -137,6 +140,9 @@ bool sim_journal_replay(struct sim_world *world, uint32_t count)
                       record->epoch, (unsigned long long)record->lsn, (int)record->kind,
                       fault == NULL ? "skipped" : fault);
             return true;
+        }
+        if (record->kind == TRI_RECORD_PRIMARY) {
+            sim_archive_replayed(world, record);
         }
         world->coverage.records_skipped += result == TRI_STALE;
     }

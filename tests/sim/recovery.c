@@ -143,6 +143,7 @@ void sim_coordinator_start(struct sim_world *world)
     it->crash_count = it->recovered_count = 0;
     it->life++;
     coordinator_init(world, 1);
+    sim_archive_begin(world);
     coordinator_checkpoints(world);
 }
 
@@ -222,6 +223,7 @@ void sim_coordinator_restart(struct sim_world *world)
         sim_break(world, "D06", "the journal is taken back and not resumed: %d", (int)result);
         return;
     }
+    sim_archive_complete(world);
     sim_trace(world, "coordinator starts", SIM_MESSAGES_MAX, 0, 0, it->options.epoch);
     it->is_down = it->is_broken = false;
     it->recovered_count = tri_engine_open_count(it->engine);

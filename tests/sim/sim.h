@@ -18,6 +18,7 @@
  *   checker.c      what the protocol promises, seen from the wires alone
  *   checker_restart.c  the same across restarts: what is durable, and what must follow from it
  *   verdict.c      the same, once everything has ended
+ *   forced.c       forced messages and redeliveries, and what is promised of them
  *   coverage.c     what has occurred over all seeds
  *
  * Threads: one.
@@ -49,6 +50,8 @@
 #define SIM_ANSWERS_MAX   48U /* remembered per message and chain (P06) */
 #define SIM_NO_FRAME      UINT32_MAX
 #define SIM_WALL_START_MS UINT64_C(1800000000000)
+#define SIM_OPERATOR      UINT64_C(1000) /* who gives verdicts (F06) */
+#define SIM_QUEUE         UINT64_C(2000) /* who has message i redelivered: SIM_QUEUE + i (F04) */
 
 /* What the seed has drawn. */
 struct sim_swarm {
@@ -102,8 +105,10 @@ struct sim_swarm {
     uint32_t timeout_ms[TRI_PHASE_COUNT];
     uint32_t rollback_window_ms;
     uint32_t clock_allowance_ms;
-    bool is_long;        /* a span in which results are forgotten */
-    bool has_tight_lock; /* GOVERNANCE holds its locks so shortly that L04 bites */
+    bool is_long;             /* a span in which results are forgotten */
+    uint32_t forced_permille; /* messages on the forced path (F06) */
+    uint32_t redeliveries;    /* F04 */
+    bool has_tight_lock;      /* GOVERNANCE holds its locks so shortly that L04 bites */
 };
 
 /* A message of the workload; `bytes` is its SUBMIT. */
@@ -115,6 +120,7 @@ struct sim_message {
     struct tri_key key;
     struct tri_text id; /* in `frame` */
     uint32_t client;
+    bool is_forced;
     uint32_t asset_count;
     uint8_t assets[4];
 };
@@ -139,6 +145,8 @@ enum sim_moment_kind {
     SIM_CHECKPOINT,
     SIM_JOURNAL_FAIL,
     SIM_WALL_JUMP,
+    SIM_VERDICT,
+    SIM_REDELIVER,
     SIM_HEAL,
 };
 
@@ -181,6 +189,14 @@ struct sim_journal {
     uint16_t chains[SIM_EPOCHS_MAX][SIM_CHAINS_MAX]; /* that an epoch numbers so */
 };
 
+/* What an archive of finality records would have (archive.c). */
+struct sim_archive {
+    uint64_t epoch_last;   /* ossEpoch of the last primary record of this epoch */
+    uint64_t epoch_closed; /* as the engine says */
+    /* By epoch: it has every primary record up to here for certain. */
+    uint64_t archived_lsn[SIM_EPOCHS_MAX];
+};
+
 struct sim_coordinator {
     struct tri_engine *engine;
     void *memory;
@@ -196,6 +212,7 @@ struct sim_coordinator {
     uint32_t crash_count;
     uint32_t recovered_count; /* open messages that this epoch has taken over */
     struct sim_journal journal;
+    struct sim_archive archive;
     /* The engine numbers the chains otherwise than the world does. */
     uint16_t index_of[SIM_CHAINS_MAX];
     uint16_t chain_of[SIM_CHAINS_MAX];
@@ -309,6 +326,7 @@ struct check_attempt {
 /* Where a message stands as far as a restart is concerned. */
 enum check_stage {
     CHECK_NOTHING,
+    CHECK_HELD, /* F06 */
     CHECK_UNDECIDED,
     CHECK_DECIDED,
     CHECK_ROLLING_BACK,
@@ -338,6 +356,15 @@ struct check_mark {
 };
 #define CHECK_PENDING_MAX 8U
 
+/* A redelivery behind the primary record (F04). */
+struct check_forward {
+    tri_attempt attempt; /* the highest that was used */
+    bool is_open;
+    uint32_t prepare_ok;
+    uint32_t commit_ok;
+    uint32_t final_ok;
+};
+
 struct check_client {
     uint32_t submits; /* delivered to the engine of this epoch */
     uint32_t receipts;
@@ -350,6 +377,14 @@ struct check_message {
     bool is_known; /* a SUBMIT of it has crossed the wire */
     enum tri_atomicity atomicity;
     bool is_critical;
+    bool is_held;    /* F06: nothing of it may leave */
+    bool is_judged;  /* the operator's verdict is being stepped */
+    bool has_passed; /* what it says */
+    uint64_t held_until_ns;
+    uint32_t ttl_s;
+    uint64_t accepted_ms; /* wall time */
+    uint64_t issued_ms;   /* of its primary record, wall time */
+    struct check_forward forward;
     bool finalize_requested;
     uint32_t targets;
     uint32_t timeout_ms[TRI_PHASE_COUNT];
@@ -415,6 +450,7 @@ struct sim_trace_line {
 struct sim_world {
     uint64_t seed;
     struct sim_random random;
+    struct sim_random aside; /* of forced.c */
     struct sim_swarm swarm;
     uint64_t now_ns;
     int64_t wall_offset_ms[SIM_CHAINS_MAX + 1]; /* the last one is the coordinator's */
@@ -511,6 +547,14 @@ void sim_coordinator_tick(struct sim_world *world);
 void sim_coordinator_durable(struct sim_world *world);
 
 /* ---- journal.c ---- */
+/* archive.c */
+void sim_archive_begin(struct sim_world *world);
+void sim_archive_append(struct sim_world *world, const struct tri_effect *effect);
+void sim_archive_step(struct sim_world *world);
+void sim_archive_checkpoint(struct sim_world *world, uint64_t lsn);
+void sim_archive_replayed(struct sim_world *world, const struct sim_record *record);
+void sim_archive_complete(struct sim_world *world);
+
 void sim_journal_reset(struct sim_world *world);
 void sim_journal_append(struct sim_world *world, const struct tri_effect *effect);
 /* Drops what the newest durable checkpoint has made superfluous. */
@@ -547,6 +591,22 @@ enum tri_error sim_books_operate(struct sim_world *world, uint32_t chain, uint32
 /* Notes what the payload asks for; NONE or the refusal. */
 enum tri_error sim_books_note(struct sim_world *world, uint32_t chain, uint32_t message,
                               const struct tri_phase_frame *phase);
+
+/* ---- forced.c ---- */
+void sim_forced_draw(struct sim_world *world);
+void sim_forced_plan(struct sim_world *world);
+void sim_forced_verdict(struct sim_world *world, const struct sim_moment *moment);
+void sim_forced_redeliver(struct sim_world *world, const struct sim_moment *moment);
+/* A held message begins, or ends. */
+void check_forced_begins(struct sim_world *world, uint32_t index);
+void check_forced_ends(struct sim_world *world, uint32_t index);
+/* Whether the frame belongs to the redelivery that runs; then it has been judged. */
+bool check_forward_out(struct sim_world *world, uint32_t chain, uint32_t index,
+                       const struct tri_phase_frame *phase);
+void check_forward_in(struct sim_world *world, uint32_t chain, uint32_t index,
+                      const struct tri_phase_ack *ack);
+/* Whether the operator or the queue is told, and no client. */
+bool check_forced_notify(struct sim_world *world, const struct tri_effect *effect);
 
 /* ---- checker.c: taps on the wires and on the journal ---- */
 void check_submit(struct sim_world *world, uint32_t client, const struct tri_message *message);

@@ -123,7 +123,7 @@ void sim_swarm_print(const struct sim_world *world)
         "slow %u/%ums refuse %u/%u reject %u fence %u, rounds %u entries %u ttl cut %u, retries %u "
         "backoff %u..%u jitter %u, timeouts %u/%u/%u window %u allowance %u, lag %uus, span %ums, "
         "dup submits %u equivocations %u, mix %u/%u critical %u, crashes at records %u again %u "
-        "down %ums checkpoints %ums remembered %ums%s%s%s%s%s\n",
+        "down %ums checkpoints %ums remembered %ums forced %u redeliveries %u%s%s%s%s%s\n",
         (unsigned long long)world->seed, s->chain_count, s->client_count, s->message_count,
         s->asset_count, s->is_datagram ? "datagrams" : "streams", s->loss_permille,
         s->duplicate_permille, s->delay_us_max, s->slow_permille, s->slow_us_max, s->cuts,
@@ -136,7 +136,8 @@ void sim_swarm_print(const struct sim_world *world)
         s->tick_lag_us, s->span_ms, s->duplicate_submits, s->equivocations, s->best_effort_permille,
         s->guaranteed_permille, s->critical_permille, s->crash_append_permille,
         s->crash_again_permille, s->down_ms_max, s->checkpoint_ms_max, s->dedup_window_ms,
-        s->has_tight_lock ? ", tight locks" : "", s->permutes_chains ? ", chains permuted" : "",
-        s->is_long ? ", long" : "", s->journal_fails ? ", journal fails" : "",
+        s->forced_permille, s->redeliveries, s->has_tight_lock ? ", tight locks" : "",
+        s->permutes_chains ? ", chains permuted" : "", s->is_long ? ", long" : "",
+        s->journal_fails ? ", journal fails" : "",
         s->journal_fails && s->restarts_broken ? " and is restarted" : "");
 }

@@ -309,6 +309,12 @@ static void world_happen(struct sim_world *world, const struct sim_moment *momen
     case SIM_WALL_JUMP:
         world_wall_jump(world, moment);
         return;
+    case SIM_VERDICT:
+        sim_forced_verdict(world, moment);
+        return;
+    case SIM_REDELIVER:
+        sim_forced_redeliver(world, moment);
+        return;
     case SIM_HEAL:
         world_heal(world);
         return;
@@ -364,10 +370,12 @@ static void world_start(struct sim_world *world, uint64_t seed, bool is_printing
     world->trace_digest = seed;
     world->trace_count = 0;
     sim_swarm_draw(world);
+    sim_forced_draw(world);
     if (is_printing) {
         sim_swarm_print(world);
     }
     sim_workload_draw(world);
+    sim_forced_plan(world);
     sim_coordinator_start(world);
     for (uint32_t chain = 0; chain < world->swarm.chain_count; chain++) {
         sim_chain_start(world, chain);

@@ -33,6 +33,7 @@ struct kit {
     uint64_t wall_ms;
     uint64_t lsn;       /* of the last APPEND */
     uint32_t submitter; /* of the next SUBMIT */
+    bool is_forced;     /* likewise (F06) */
     bool is_slow;       /* records become durable only by kit_durable() */
     void (*on_append)(struct kit *kit, const struct tri_effect *append); /* right after its step */
     char log[8192];
@@ -124,8 +125,8 @@ static inline void kit_log_send(struct kit *kit, const struct tri_effect *effect
 static inline void kit_log_effect(struct kit *kit, const struct tri_effect *effect)
 {
     static const char *const records[TRI_RECORD_COUNT] = {
-        "ACCEPT",  "ATTEMPT", "DECISION", "ROLLBACK", "PRIMARY",
-        "OUTCOME", "CLOSE",   "IMAGE",    "REMEMBER", "CHECKPOINT"};
+        "ACCEPT", "ATTEMPT",  "DECISION",   "ROLLBACK", "PRIMARY", "OUTCOME", "CLOSE",
+        "IMAGE",  "REMEMBER", "CHECKPOINT", "ENVELOPE", "STEP",    "END"};
 
     switch (effect->type) {
     case TRI_EFFECT_SEND:
@@ -142,6 +143,8 @@ static inline void kit_log_effect(struct kit *kit, const struct tri_effect *effe
     case TRI_EFFECT_NOTIFY:
         if (effect->notify.kind == TRI_NOTIFY_NOTICE) {
             kit_log(kit, " NOTICE");
+        } else if (effect->notify.kind == TRI_NOTIFY_STATUS) {
+            kit_log(kit, " STATUS:%s", effect->round.state);
         } else {
             kit_log(kit, " %s", tri_ack_type_name(effect->notify.ack_type));
             if (effect->notify.code != TRI_ERROR_NONE) {
@@ -154,6 +157,15 @@ static inline void kit_log_effect(struct kit *kit, const struct tri_effect *effe
         if (effect->notify.is_duplicate) {
             kit_log(kit, "(dup)");
         }
+        break;
+    case TRI_EFFECT_DELIVER:
+        kit_log(kit, " DELIVER%u>", effect->deliver.position);
+        for (uint32_t i = 0; i < TRI_ENVELOPE_CLIENTS_MAX; i++) {
+            if ((effect->deliver.submitters >> i & 1U) != 0) {
+                kit_log(kit, "%u", i);
+            }
+        }
+        kit_log(kit, "%s", (effect->deliver.submitters & TRI_DELIVER_OWN) != 0 ? "own" : "");
         break;
     }
     if (effect->after_lsn != 0) {
@@ -296,6 +308,7 @@ static inline enum tri_result kit_submit_as(struct kit *kit, const struct tri_me
     event.submit.message = &kit->frame.submit;
     event.submit.client = client;
     event.submit.submitter = kit->submitter;
+    event.submit.is_forced = kit->is_forced;
     return kit_step(kit, &event);
 }
 

@@ -54,7 +54,11 @@ struct kit {
     struct tri_frame frame; /* the last one taken from a port */
     struct tri_frame made;  /* the last one given to a shard */
     struct tri_wire_fault fault;
-    uint8_t token[4]; /* of the last answer made */
+    uint8_t token[4];       /* of the last answer made */
+    tri_port internal_port; /* of the last frame for an internal port */
+    uint32_t internal_bytes;
+    uint32_t internal_frames;
+    uint8_t internal_frame[TRI_FRAME_BYTES_MAX];
 };
 
 static inline struct tri_text kit_text(const char *text)
@@ -120,12 +124,24 @@ static inline void kit_wake(void *context, uint32_t shard)
     ((struct kit *)context)->wakes[shard]++;
 }
 
+/* Internal ports of the test's own kind: what comes is kept, the last frame beside its count. */
+static inline void kit_internal(void *context, tri_port port, const uint8_t *frame, uint32_t bytes)
+{
+    struct kit *kit = context;
+
+    kit->internal_port = port;
+    kit->internal_bytes = bytes;
+    kit->internal_frames++;
+    memcpy(kit->internal_frame, frame, bytes);
+}
+
 static const struct tri_port_ops kit_ops = {
     .reserve = kit_reserve,
     .commit = kit_commit,
     .close = kit_close,
     .welcome = kit_welcome,
     .wake = kit_wake,
+    .internal = kit_internal,
 };
 
 static inline struct tri_shard *kit_shard(struct kit *kit, uint32_t shard)

@@ -52,3 +52,41 @@ Test(clock, monotonic_time_never_goes_back)
         last_ns = now_ns;
     }
 }
+
+Test(clock, a_date_is_read_as_it_was_written)
+{
+    static const uint64_t times[] = {0, UINT64_C(951827696789), UINT64_C(951868799999),
+                                     UINT64_C(1767323045678), UINT64_C(253402300799999)};
+
+    for (uint32_t index = 0; index < 5; index++) {
+        char text[TRI_CLOCK_TEXT_BYTES];
+        uint64_t again = 1;
+
+        tri_clock_text(times[index], text);
+        cr_expect(tri_clock_parse(text, &again), "%s", text);
+        cr_expect_eq(again, times[index], "%s", text);
+    }
+    for (uint64_t day = 0; day < 157060; day++) {
+        char text[TRI_CLOCK_TEXT_BYTES];
+        uint64_t again = 1;
+
+        tri_clock_text(day * 86400000, text);
+        cr_assert(tri_clock_parse(text, &again), "%s", text);
+        cr_assert_eq(again, day * 86400000, "%s", text);
+    }
+}
+
+Test(clock, what_no_calendar_has_is_no_date)
+{
+    static const char *const texts[] = {
+        "2026-02-29T00:00:00.000Z", "2026-02-30T00:00:00.000Z", "2026-00-10T00:00:00.000Z",
+        "2026-13-10T00:00:00.000Z", "2026-01-00T00:00:00.000Z", "2026-01-32T00:00:00.000Z",
+        "2026-01-01T24:00:00.000Z", "2026-01-01T00:60:00.000Z", "2026-01-01T00:00:60.000Z",
+        "1969-12-31T23:59:59.999Z", "2026-01-01 00:00:00.000Z", "2026-01-01T00:00:00.000z",
+        "2026-1-001T00:00:00.000Z", "0000-01-01T00:00:00.000Z", "+026-01-01T00:00:00.000Z"};
+    uint64_t wall_ms = 0;
+
+    for (uint32_t index = 0; index < sizeof(texts) / sizeof(texts[0]); index++) {
+        cr_expect_not(tri_clock_parse(texts[index], &wall_ms), "%s", texts[index]);
+    }
+}

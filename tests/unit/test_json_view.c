@@ -29,6 +29,25 @@ Test(json_view, an_absent_error_is_null)
                 "\"errorCode\":null,\"duplicate\":false,\"attempt\":null,\"targets\":[]}");
 }
 
+Test(json_view, F07_an_envelope_shows_what_became_of_each_delivery)
+{
+    struct tri_envelope_ack ack = {.id = {"e", 1},
+                                   .type = TRI_ACK_FAILED,
+                                   .code = TRI_ERROR_ROLLED_BACK,
+                                   .duplicate = true,
+                                   .count = 2,
+                                   .rows = {{{"a", 1}, TRI_ACK_PROCESSED, TRI_ERROR_NONE},
+                                            {{"b", 1}, TRI_ACK_FAILED, TRI_ERROR_ROLLED_BACK}}};
+
+    assert_json(tri_json_envelope_ack(&ack),
+                "{\"view\":\"ENVELOPE_ACK\",\"envelopeId\":\"e\",\"ackType\":\"FAILED\","
+                "\"errorCode\":\"ROLLED_BACK\",\"duplicate\":true,\"deliveries\":["
+                "{\"originalMessageId\":\"a\",\"ackType\":\"PROCESSED\",\"errorCode\":null},"
+                "{\"originalMessageId\":\"b\",\"ackType\":\"FAILED\","
+                "\"errorCode\":\"ROLLED_BACK\"}],"
+                "\"errorMeaning\":\"COMMIT failed on a chain and was undone on the others\"}");
+}
+
 Test(json_view, F01_a_notice_says_that_no_prover_is_attached)
 {
     struct tri_notice notice = {.id = {"m", 1},
@@ -40,7 +59,13 @@ Test(json_view, F01_a_notice_says_that_no_prover_is_attached)
     assert_json(tri_json_notice(&notice),
                 "{\"view\":\"NOTICE\",\"originalMessageId\":\"m\",\"attempt\":{\"epoch\":2,\"n\":3}"
                 ",\"issuedAt\":\"1970-01-01T00:00:00.001Z\",\"participatingChains\":[\"eip155:1\"]"
-                ",\"gkrProofHash\":null}");
+                ",\"stream\":null,\"ossEpoch\":null,\"gkrProofHash\":null}");
+    notice.stream = (struct tri_text){"2-0", 3};
+    notice.oss_epoch = 7;
+    assert_json(tri_json_notice(&notice),
+                "{\"view\":\"NOTICE\",\"originalMessageId\":\"m\",\"attempt\":{\"epoch\":2,\"n\":3}"
+                ",\"issuedAt\":\"1970-01-01T00:00:00.001Z\",\"participatingChains\":[\"eip155:1\"]"
+                ",\"stream\":\"2-0\",\"ossEpoch\":7,\"gkrProofHash\":null}");
 }
 
 #define BYTES(text)                               \

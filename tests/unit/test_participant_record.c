@@ -289,6 +289,26 @@ Test(participant_record, P13_applied_and_not_closed_is_never_forgotten)
     cr_assert_eq(stand.ops[TRI_LEDGER_UNDO], 1, "P10: rolled back, not only called so");
 }
 
+Test(participant_record, F04_P06_a_redelivery_of_what_is_closed_is_answered_alike_across_a_restart)
+{
+    uint8_t token[27];
+
+    begin_with(4);
+    (void)prepare(1);
+    (void)commit(1);
+    (void)finalize(1);
+    cr_assert_str_eq(prepare(2), "PREPARE_OK 2 already");
+    memcpy(token, stand.token_at[2], sizeof(token));
+    restart(&stand, 0, 4);
+    cr_assert_str_eq(prepare(2), "PREPARE_OK 2 already");
+    cr_assert_arr_eq(stand.token_at[2], token, sizeof(token));
+    cr_assert_str_eq(commit(2), "COMMIT_OK 2 already");
+    cr_assert_str_eq(finalize(2), "FINALIZE_OK 2");
+    cr_assert_str_eq(prepare(3), "PREPARE_OK 3 already");
+    cr_assert_eq(stand.ops[TRI_LEDGER_RESERVE], 1);
+    cr_assert_eq(stand.ops[TRI_LEDGER_APPLY], 1);
+}
+
 Test(participant_record, P14_recovered_reservations_are_asked_about)
 {
     begin_with(4);

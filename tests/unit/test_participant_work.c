@@ -317,6 +317,39 @@ Test(participant_work, S04_rollback_is_fenced_by_a_change_after_the_ttl)
     free(ledger);
 }
 
+/* ---- behind a primary record ---- */
+
+Test(participant_work, F04_a_closed_message_answers_a_redelivery_as_long_as_it_is_known)
+{
+    stand_init(&stand);
+    (void)prepare(1);
+    (void)commit(1);
+    (void)finalize(1);
+    stand_pass(&stand, 60000 + STAND_WINDOW_MS - 1); /* it has expired, and is still known */
+    for (tri_attempt attempt = 2; attempt < 5; attempt++) {
+        for (uint32_t again = 0; again < 2; again++) { /* P06 */
+            char text[64];
+
+            (void)snprintf(text, sizeof(text), "PREPARE_OK %u already", (unsigned)attempt);
+            cr_assert_str_eq(prepare(attempt), text);
+            (void)snprintf(text, sizeof(text), "COMMIT_OK %u already", (unsigned)attempt);
+            cr_assert_str_eq(commit(attempt), text);
+            (void)snprintf(text, sizeof(text), "FINALIZE_OK %u", (unsigned)attempt);
+            cr_assert_str_eq(finalize(attempt), text);
+        }
+    }
+    cr_assert_str_eq(abort_(5), "REJECTED 5 code 54", "P12: ABORT undoes nothing");
+    cr_assert_str_eq(prepare(6), "PREPARE_OK 6 already");
+    cr_assert_str_eq(rollback(6), "FAILED 6 code 55", "A08");
+    cr_assert_eq(stand.ops[TRI_LEDGER_RESERVE], 1);
+    cr_assert_eq(stand.ops[TRI_LEDGER_APPLY], 1);
+    cr_assert_eq(stand.ops[TRI_LEDGER_UNDO], 0);
+    stand_pass(&stand, 1);
+    cr_assert_eq(stand_state(&stand, 1), TRI_PARTICIPANT_NONE);
+    cr_assert_str_eq(prepare(7), "REJECT 7 code 37", "forgotten: refused, not applied again");
+    cr_assert_eq(stand.ops[TRI_LEDGER_RESERVE], 1);
+}
+
 /* ---- a busy table ---- */
 
 Test(participant_work, P14_many_reservations_are_asked_about_over_several_ticks)

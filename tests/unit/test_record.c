@@ -115,8 +115,19 @@ ENGINE_TEST(record, D02_attempts_decisions_and_rollbacks_keep_where_it_stands)
     cr_assert_eq(standing->attempt, TRI_ATTEMPT(KIT_EPOCH, 3));
     cr_assert_eq(standing->retries, 2U);
     cr_assert_eq(standing->applied, 7U);
-    cr_assert_eq(kept_last(TRI_RECORD_PRIMARY)->bytes, 45U);
+    cr_assert_eq(kept_last(TRI_RECORD_PRIMARY)->bytes, 61U); /* and 16 of its place */
     cr_assert_not(parts.has_targets);
+}
+
+ENGINE_TEST(record, D04_a_primary_record_has_its_place_among_the_finality_records)
+{
+    tell();
+    read_back(kept_last(TRI_RECORD_PRIMARY));
+    cr_assert(parts.has_place);
+    cr_assert_eq(parts.place.oss_epoch, 1U);
+    cr_assert_geq(parts.place.issued_at_ms, KIT_WALL_MS);
+    read_back(&kept[4]);
+    cr_assert_not(parts.has_place);
 }
 
 ENGINE_TEST(record, R01_R06_ends_keep_the_result_and_until_when)

@@ -12,7 +12,9 @@
 static bool is_recorded(enum tri_round_state state)
 {
     return state == TRI_ROUND_G_RECORDING || state == TRI_ROUND_G_FINALIZING ||
-           state == TRI_ROUND_A_RECORDING || state == TRI_ROUND_A_FINALIZING;
+           state == TRI_ROUND_A_RECORDING || state == TRI_ROUND_A_FINALIZING ||
+           state == TRI_ROUND_R_PREPARING || state == TRI_ROUND_R_COMMITTING ||
+           state == TRI_ROUND_R_FINALIZING;
 }
 
 static bool undoes_or_retries(enum tri_round_action action)
@@ -80,6 +82,42 @@ Test(round, A08_nothing_behind_a_primary_record_undoes)
         cr_assert_eq(seen & (1U << TRI_ROUND_A_ROLLING_BACK), 0U);
         cr_assert_eq(seen & (1U << TRI_ROUND_A_PREPARING), 0U);
         cr_assert_eq(seen & (1U << TRI_ROUND_G_PREPARING), 0U);
+    }
+}
+
+/* F04: a redelivery ends where it is, and makes no record: ABORT, which never undoes (P12), is all
+ * that its failure sends. */
+Test(round, F04_A08_a_redelivery_goes_forward_or_ends)
+{
+    static const enum tri_round_state rows[] = {TRI_ROUND_R_PREPARING, TRI_ROUND_R_COMMITTING,
+                                                TRI_ROUND_R_FINALIZING};
+
+    for (size_t i = 0; i < 3; i++) {
+        for (uint32_t event = 0; event < TRI_ROUND_EVENT_COUNT; event++) {
+            struct tri_round_cell cell = tri_round_cell(rows[i], (enum tri_round_event)event);
+
+            if (!cell.is_legal || event == TRI_ROUND_BROKEN) {
+                continue;
+            }
+            if (event == TRI_ROUND_ALL_OK) {
+                cr_assert_eq(cell.next, i == 2 ? TRI_ROUND_CLOSED : rows[i + 1]);
+                cr_assert_eq(cell.action,
+                             i == 2 ? TRI_ROUND_DO_FORWARD_DONE : TRI_ROUND_DO_FORWARD);
+            } else {
+                cr_assert_eq(cell.next, TRI_ROUND_CLOSED);
+                cr_assert_eq(cell.action, TRI_ROUND_DO_FORWARD_FAILED);
+            }
+        }
+    }
+    for (uint32_t state = 0; state < TRI_ROUND_STATE_COUNT; state++) {
+        for (uint32_t event = 0; event < TRI_ROUND_EVENT_COUNT; event++) {
+            struct tri_round_cell cell =
+                tri_round_cell((enum tri_round_state)state, (enum tri_round_event)event);
+            bool enters = cell.is_legal && cell.next >= TRI_ROUND_R_PREPARING &&
+                          cell.next <= TRI_ROUND_R_FINALIZING;
+
+            cr_assert(!enters || is_recorded((enum tri_round_state)state));
+        }
     }
 }
 
@@ -172,6 +210,25 @@ Test(round, P09_only_the_message_timer_begins_an_attempt)
             }
         }
     }
+}
+
+Test(round, F06_a_hold_is_left_by_the_verdict_or_by_time)
+{
+    static const enum tri_round_state held[] = {TRI_ROUND_G_HELD, TRI_ROUND_A_HELD};
+
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(tri_round_phase(held[i]), TRI_PHASE_COUNT);
+        cr_assert_eq(tri_round_frames(held[i]), TRI_SEND_COUNT);
+        for (uint32_t event = 0; event < TRI_ROUND_EVENT_COUNT; event++) {
+            cr_assert_eq(tri_round_cell(held[i], (enum tri_round_event)event).is_legal,
+                         event == TRI_ROUND_ALL_OK || event == TRI_ROUND_REFUSED ||
+                             event == TRI_ROUND_DUE || event == TRI_ROUND_BROKEN);
+        }
+    }
+    cr_assert_eq(tri_round_held(TRI_GUARANTEED), TRI_ROUND_G_HELD);
+    cr_assert_eq(tri_round_held(TRI_ALL_OR_NOTHING), TRI_ROUND_A_HELD);
+    cr_assert_eq(tri_round_cell(TRI_ROUND_G_HELD, TRI_ROUND_ALL_OK).next, TRI_ROUND_G_PREPARING);
+    cr_assert_eq(tri_round_cell(TRI_ROUND_A_HELD, TRI_ROUND_ALL_OK).next, TRI_ROUND_A_PREPARING);
 }
 
 Test(round, D07_every_state_stalls_when_the_journal_fails)

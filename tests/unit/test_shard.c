@@ -289,6 +289,84 @@ Test(shard, status_shows_open_closed_and_unknown)
     }
 }
 
+static void give_verdict(struct kit *kit, tri_port port, const char *id, bool has_passed)
+{
+    memset(&kit->made, 0, sizeof(kit->made));
+    kit->made.type = TRI_FRAME_VERDICT;
+    kit->made.verdict = (struct tri_verdict_frame){.id = kit_text(id), .has_passed = has_passed};
+    (void)kit_give(kit, port, TRI_ROLE_OPERATOR, 0);
+    kit_rest(kit);
+}
+
+/* What kit_submit() has made, once more on the forced path. */
+static void give_forced(struct kit *kit, tri_port port, enum tri_role role, const char *id)
+{
+    kit->made.type = TRI_FRAME_FORCE;
+    kit->made.submit.id = kit_text(id);
+    (void)kit_give(kit, port, role, 0);
+    kit_rest(kit);
+}
+
+Test(shard, F06_a_forced_message_waits_for_the_operators_verdict)
+{
+    for (uint32_t shards = 1; shards <= 8; shards *= 8) {
+        struct kit *kit = kit_with_chains(shards);
+        tri_port overseer = kit_port(0, OTHER);
+
+        cr_assert_eq(kit_submit(kit, kit_port(0, CLIENT), "first", 10), TRI_OK);
+        answer_all(kit);
+        for (uint32_t i = 0; i < 8; i++) {
+            cr_assert_eq(kit_submit(kit, kit_port(0, CLIENT), "first", 10), TRI_OK);
+            give_forced(kit, overseer, TRI_ROLE_OPERATOR, name_of(i));
+            cr_expect_str_eq(kit_words(kit, overseer), "RECEIVED");
+            for (uint16_t chain = 0; chain < KIT_CHAINS; chain++) {
+                cr_expect_str_eq(kit_words(kit, chain_port(kit, chain)), "");
+            }
+            give_status_get(kit, overseer, name_of(i));
+            cr_assert(kit_take(kit, overseer));
+            cr_expect_eq(kit->frame.status.state.bytes, 4);
+            cr_expect(kit->frame.status.is_forced);
+            give_verdict(kit, overseer, name_of(i), i % 2 == 0);
+            if (i % 2 == 0) {
+                cr_expect_str_eq(kit_words(kit, overseer), "STATUS:PREPARING");
+                answer_all(kit);
+                cr_expect_str_eq(kit_words(kit, overseer), "NOTICE PROCESSED");
+            } else {
+                cr_expect_str_eq(kit_words(kit, overseer), "REJECTED STATUS:REJECTED");
+            }
+            give_verdict(kit, overseer, name_of(i), i % 2 != 0);
+            cr_expect_str_eq(kit_words(kit, overseer), "E:NOT_ALLOWED");
+            give_verdict(kit, overseer, name_of(i), false);
+            cr_expect_str_eq(kit_words(kit, overseer),
+                             i % 2 == 0 ? "E:NOT_ALLOWED" : "STATUS:REJECTED");
+        }
+        give_verdict(kit, overseer, "ghost", true);
+        cr_expect_str_eq(kit_words(kit, overseer), "E:UNKNOWN_MESSAGE");
+        cr_expect_eq(kit_counter(kit, "forced"), 8);
+        cr_expect_eq(kit_counter(kit, "undefended"), 4);
+        kit_free(kit);
+    }
+}
+
+Test(shard, F06_only_an_operator_forces)
+{
+    struct kit *kit = kit_with_chains(2);
+    tri_port port = kit_port(0, CLIENT);
+
+    cr_assert_eq(kit_submit(kit, port, "m", 10), TRI_OK);
+    kit_rest(kit);
+    cr_expect_str_eq(kit_words(kit, port), "RECEIVED");
+    give_forced(kit, port, TRI_ROLE_CLIENT, "n");
+    cr_expect_str_eq(kit_words(kit, port), "E:WRONG_ROLE");
+    kit->made.type = TRI_FRAME_VERDICT;
+    kit->made.verdict = (struct tri_verdict_frame){.id = kit_text("n"), .has_passed = true};
+    cr_expect_eq(kit_give(kit, port, TRI_ROLE_CHAIN, 0), TRI_VIOLATION);
+    kit_rest(kit);
+    cr_expect_str_eq(kit_words(kit, port), "E:WRONG_ROLE");
+    cr_expect_eq(kit_counter(kit, "forced"), 0);
+    kit_free(kit);
+}
+
 Test(shard, R01_duplicate_of_a_closed_message_gets_its_result)
 {
     struct kit *kit = kit_with_chains(2);

@@ -105,7 +105,7 @@ Test(wire, every_truncation_of_a_frame_is_refused)
             cr_assert_not_null(fault.field);
         }
     }
-    cr_assert(__builtin_popcountll(types_seen) == 15, "%llx", (unsigned long long)types_seen);
+    cr_assert(__builtin_popcountll(types_seen) == 18, "%llx", (unsigned long long)types_seen);
 }
 
 Test(wire, no_changed_byte_is_read_otherwise_than_by_msgpack_c)
@@ -175,7 +175,7 @@ Test(wire, every_two_byte_body_is_judged)
 
         accepted += decode_exactly(body, 2) == TRI_OK;
     }
-    cr_assert_eq(accepted, 2); /* WATCH and STATS_GET */
+    cr_assert_eq(accepted, 3); /* WATCH, STATS_GET and FINALITY_GET */
 }
 
 /* STATS with `value` as its only field, and an EVENT with it as its last, a u64. */

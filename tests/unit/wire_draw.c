@@ -304,10 +304,25 @@ static uint32_t draw_reports(memory *m, struct tri_target_report reports[TRI_TAR
     return count;
 }
 
+static void draw_envelope_ack(memory *m, struct tri_envelope_ack *ack)
+{
+    ack->id = draw_text(m, 1, TRI_ID_BYTES_MAX);
+    ack->type = (enum tri_ack_type)tri_oracle_below(m, 4);
+    ack->code = draw_code(m, ack->type < TRI_ACK_FAILED);
+    ack->duplicate = draw_bool(m);
+    ack->count = draw_u32(m, 0, TRI_ENVELOPE_MAX);
+    for (uint32_t i = 0; i < ack->count; i++) {
+        ack->rows[i].id = draw_text(m, 1, TRI_ID_BYTES_MAX);
+        ack->rows[i].type = (enum tri_ack_type)(1 + tri_oracle_below(m, 3));
+        ack->rows[i].code = draw_code(m, ack->rows[i].type == TRI_ACK_PROCESSED);
+    }
+}
+
 static void draw_client(memory *m, struct tri_frame *frame)
 {
     switch ((uint32_t)frame->type) {
     case TRI_FRAME_SUBMIT:
+    case TRI_FRAME_FORCE:
         draw_submit(m, &frame->submit);
         break;
     case TRI_FRAME_ACK:
@@ -324,6 +339,9 @@ static void draw_client(memory *m, struct tri_frame *frame)
         frame->notice.issued_at_ms = draw_uint(m, 0, UINT64_MAX);
         frame->notice.chain_count = draw_chains(m, 1, frame->notice.chains);
         break;
+    case TRI_FRAME_ENVELOPE_ACK:
+        draw_envelope_ack(m, &frame->envelope_ack);
+        break;
     case TRI_FRAME_STATUS_GET:
         frame->status_get = draw_text(m, 1, TRI_ID_BYTES_MAX);
         break;
@@ -339,6 +357,11 @@ static void draw_client(memory *m, struct tri_frame *frame)
         frame->status.atomicity = (enum tri_atomicity)tri_oracle_below(m, 3);
         frame->status.map_version = draw_u32(m, 0, UINT32_MAX);
         frame->status.target_count = draw_reports(m, frame->status.targets);
+        frame->status.is_forced = draw_bool(m);
+        break;
+    case TRI_FRAME_VERDICT:
+        frame->verdict.id = draw_text(m, 1, TRI_ID_BYTES_MAX);
+        frame->verdict.has_passed = draw_bool(m);
         break;
     default:
         frame->event.id = draw_text(m, 1, TRI_ID_BYTES_MAX);
@@ -391,7 +414,8 @@ static void draw_session(memory *m, struct tri_frame *frame)
 
 void tri_oracle_draw(uint64_t seed, struct tri_oracle_memory *m, struct tri_frame *frame)
 {
-    static const uint8_t types[] = {1, 2, 3, 4, 16, 17, 18, 19, 20, 22, 32, 33, 34, 35, 36};
+    static const uint8_t types[] = {1,  2,  3,  4,  16, 17, 18, 19, 20,
+                                    22, 28, 29, 30, 32, 33, 34, 35, 36};
 
     m->state = seed;
     m->used = 0;

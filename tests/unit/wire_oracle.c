@@ -187,12 +187,52 @@ static void pack_status(msgpack_packer *packer, const struct tri_status *status)
     msgpack_pack_int(packer, (int)status->atomicity);
     msgpack_pack_uint32(packer, status->map_version);
     pack_reports(packer, status->targets, status->target_count, true);
+    pack_bool(packer, status->is_forced);
+}
+
+/* A delivery's bytes are a peer's: they are read, and packed again from the fields. */
+static void pack_envelope_frame(msgpack_packer *packer, const struct tri_envelope_frame *envelope)
+{
+    static uint8_t body[TRI_FRAME_BYTES_MAX];
+    static struct tri_frame inner;
+    struct tri_wire_fault fault;
+
+    pack_text(packer, envelope->id);
+    msgpack_pack_array(packer, envelope->count);
+    for (uint32_t i = 0; i < envelope->count; i++) {
+        struct tri_bytes canonical = envelope->deliveries[i].canonical;
+        enum tri_result result;
+
+        memcpy(body, "\xdc\x00\x13\x10", 4); /* a SUBMIT: 19 elements, type 16 */
+        memcpy(body + 4, canonical.at, canonical.bytes);
+        result = tri_wire_decode(body, 4 + canonical.bytes, &inner, &fault);
+        assert(result == TRI_OK);
+        (void)result;
+        msgpack_pack_array(packer, 18);
+        pack_submit(packer, &inner.submit);
+    }
+}
+
+static void pack_envelope_ack(msgpack_packer *packer, const struct tri_envelope_ack *ack)
+{
+    pack_text(packer, ack->id);
+    msgpack_pack_int(packer, (int)ack->type);
+    msgpack_pack_int(packer, (int)ack->code);
+    pack_bool(packer, ack->duplicate);
+    msgpack_pack_array(packer, ack->count);
+    for (uint32_t i = 0; i < ack->count; i++) {
+        msgpack_pack_array(packer, 3);
+        pack_text(packer, ack->rows[i].id);
+        msgpack_pack_int(packer, (int)ack->rows[i].type);
+        msgpack_pack_int(packer, (int)ack->rows[i].code);
+    }
 }
 
 static void pack_client(msgpack_packer *packer, const struct tri_frame *frame)
 {
     switch ((uint32_t)frame->type) {
     case TRI_FRAME_SUBMIT:
+    case TRI_FRAME_FORCE:
         pack_submit(packer, &frame->submit);
         break;
     case TRI_FRAME_ACK:
@@ -208,12 +248,24 @@ static void pack_client(msgpack_packer *packer, const struct tri_frame *frame)
         pack_attempt(packer, frame->notice.attempt);
         msgpack_pack_uint64(packer, frame->notice.issued_at_ms);
         pack_texts(packer, frame->notice.chains, frame->notice.chain_count);
+        pack_text(packer, frame->notice.stream);
+        msgpack_pack_uint64(packer, frame->notice.oss_epoch);
+        break;
+    case TRI_FRAME_ENVELOPE:
+        pack_envelope_frame(packer, &frame->envelope);
+        break;
+    case TRI_FRAME_ENVELOPE_ACK:
+        pack_envelope_ack(packer, &frame->envelope_ack);
         break;
     case TRI_FRAME_STATUS_GET:
         pack_text(packer, frame->status_get);
         break;
     case TRI_FRAME_STATUS:
         pack_status(packer, &frame->status);
+        break;
+    case TRI_FRAME_VERDICT:
+        pack_text(packer, frame->verdict.id);
+        pack_bool(packer, frame->verdict.has_passed);
         break;
     default:
         assert(frame->type == TRI_FRAME_EVENT);
@@ -258,14 +310,75 @@ static void pack_session(msgpack_packer *packer, const struct tri_frame *frame)
     }
 }
 
+static void pack_rows(msgpack_packer *packer, const struct tri_frame *frame)
+{
+    if (frame->type == TRI_FRAME_PENDING) {
+        pack_bool(packer, frame->pending.has_more);
+        msgpack_pack_array(packer, frame->pending.count);
+        for (uint32_t i = 0; i < frame->pending.count; i++) {
+            const struct tri_pending_row *row = &frame->pending.rows[i];
+
+            msgpack_pack_array(packer, 2);
+            pack_bin(packer, row->header.at, row->header.bytes);
+            pack_bin(packer, row->signature.at, row->signature.bytes);
+        }
+        return;
+    }
+    assert(frame->type == TRI_FRAME_FINALITY);
+    msgpack_pack_array(packer, frame->finality.count);
+    for (uint32_t i = 0; i < frame->finality.count; i++) {
+        msgpack_pack_array(packer, 3);
+        pack_text(packer, frame->finality.rows[i].name);
+        pack_text(packer, frame->finality.rows[i].help);
+        msgpack_pack_uint64(packer, frame->finality.rows[i].value);
+    }
+}
+
+static void pack_finality(msgpack_packer *packer, const struct tri_frame *frame)
+{
+    switch ((uint32_t)frame->type) {
+    case TRI_FRAME_PENDING_GET:
+        pack_text(packer, frame->pending_get.stream);
+        msgpack_pack_uint64(packer, frame->pending_get.oss_epoch);
+        msgpack_pack_uint32(packer, frame->pending_get.limit);
+        break;
+    case TRI_FRAME_SETTLE:
+        pack_text(packer, frame->settle.stream);
+        msgpack_pack_uint64(packer, frame->settle.oss_epoch);
+        pack_bin(packer, frame->settle.root.at, frame->settle.root.bytes);
+        msgpack_pack_uint64(packer, frame->settle.settled_at_ms);
+        pack_text(packer, frame->settle.reference);
+        break;
+    case TRI_FRAME_SETTLED:
+        pack_text(packer, frame->settled.stream);
+        msgpack_pack_uint64(packer, frame->settled.oss_epoch);
+        msgpack_pack_int(packer, (int)frame->settled.verdict);
+        break;
+    case TRI_FRAME_HEARTBEAT:
+        msgpack_pack_uint32(packer, frame->heartbeat_lag_s);
+        break;
+    case TRI_FRAME_SEQUENCER:
+        pack_bool(packer, frame->is_sequencer_up);
+        break;
+    case TRI_FRAME_FINALITY_GET:
+        break;
+    default:
+        pack_rows(packer, frame);
+    }
+}
+
 void tri_oracle_pack(const struct tri_frame *frame, msgpack_sbuffer *buffer)
 {
     static const uint8_t counts[] = {
-        [TRI_FRAME_CHALLENGE] = 3, [TRI_FRAME_HELLO] = 8,       [TRI_FRAME_WELCOME] = 6,
-        [TRI_FRAME_ERROR] = 4,     [TRI_FRAME_SUBMIT] = 19,     [TRI_FRAME_ACK] = 7,
-        [TRI_FRAME_NOTICE] = 5,    [TRI_FRAME_STATUS_GET] = 2,  [TRI_FRAME_STATUS] = 12,
-        [TRI_FRAME_EVENT] = 8,     [TRI_FRAME_PHASE] = 17,      [TRI_FRAME_PHASE_ACK] = 10,
-        [TRI_FRAME_CONTROL] = 10,  [TRI_FRAME_CONTROL_ACK] = 7, [TRI_FRAME_ASK] = 4,
+        [TRI_FRAME_CHALLENGE] = 3,  [TRI_FRAME_HELLO] = 8,        [TRI_FRAME_WELCOME] = 6,
+        [TRI_FRAME_ERROR] = 4,      [TRI_FRAME_SUBMIT] = 19,      [TRI_FRAME_ACK] = 7,
+        [TRI_FRAME_NOTICE] = 7,     [TRI_FRAME_STATUS_GET] = 2,   [TRI_FRAME_STATUS] = 13,
+        [TRI_FRAME_ENVELOPE] = 3,   [TRI_FRAME_ENVELOPE_ACK] = 6, [TRI_FRAME_FORCE] = 19,
+        [TRI_FRAME_VERDICT] = 3,    [TRI_FRAME_EVENT] = 8,        [TRI_FRAME_PHASE] = 17,
+        [TRI_FRAME_PHASE_ACK] = 10, [TRI_FRAME_CONTROL] = 10,     [TRI_FRAME_CONTROL_ACK] = 7,
+        [TRI_FRAME_ASK] = 4,        [TRI_FRAME_PENDING_GET] = 4,  [TRI_FRAME_PENDING] = 3,
+        [TRI_FRAME_SETTLE] = 6,     [TRI_FRAME_SETTLED] = 4,      [TRI_FRAME_HEARTBEAT] = 2,
+        [TRI_FRAME_SEQUENCER] = 2,  [TRI_FRAME_FINALITY_GET] = 1, [TRI_FRAME_FINALITY] = 2,
     };
     msgpack_packer packer;
 
@@ -276,8 +389,10 @@ void tri_oracle_pack(const struct tri_frame *frame, msgpack_sbuffer *buffer)
         pack_session(&packer, frame);
     } else if (frame->type < TRI_FRAME_PHASE) {
         pack_client(&packer, frame);
-    } else {
+    } else if (frame->type < TRI_FRAME_PENDING_GET) {
         pack_round(&packer, frame);
+    } else {
+        pack_finality(&packer, frame);
     }
 }
 
@@ -305,7 +420,7 @@ bool tri_oracle_sees(const uint8_t *body, uint32_t bytes)
 
 void tri_oracle_strip(struct tri_frame *frame)
 {
-    if (frame->type == TRI_FRAME_SUBMIT) {
+    if (frame->type == TRI_FRAME_SUBMIT || frame->type == TRI_FRAME_FORCE) {
         frame->submit.canonical.at = NULL;
     } else if (frame->type == TRI_FRAME_PHASE) {
         frame->phase.inner.at = NULL;

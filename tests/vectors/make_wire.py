@@ -31,13 +31,14 @@ PRIORITIES = ["LOW", "NORMAL", "HIGH", "CRITICAL"]
 SCOPES = ["TARGETS", "ALL_CHAINS"]
 TYPES = ["STATE_SYNC", "REGULATORY_ACTION", "GOVERNANCE", "HEARTBEAT", "ACK", "QUERY"]
 SUBTYPES = ["NONE", "EXECUTE"]
-ROLES = ["CLIENT", "CHAIN", "OPERATOR"]
+ROLES = ["CLIENT", "CHAIN", "OPERATOR", "SETTLEMENT"]
 CONTROLS = ["ABORT", "ROLLBACK"]
+VERDICTS = ["FINAL", "DIFFERENT", "UNKNOWN", "HELD"]
 TARGET_STATES = ["OPEN", "PREPARED", "APPLIED", "FINAL", "REFUSED", "UNKNOWN", "UNDONE"]
 CODES = {"NONE": 0, "INVALID_STATE_TRANSITION": 1, "RECONCILIATION_REQUIRED": 7, "BUSY": 34,
          "LOCK_EXPIRED": 35, "DUPLICATE_ID_MISMATCH": 33, "NO_ANSWER": 61, "ALREADY_APPLIED": 54,
          "FIELD_OUT_OF_RANGE": 45, "WRONG_ROLE": 42, "ROLLBACK_FENCED": 55, "ROLLED_BACK": 57,
-         "UNKNOWN_MESSAGE": 66}
+         "UNKNOWN_MESSAGE": 66, "MAX_RETRIES_EXCEEDED": 8, "ENVELOPE_STOPPED": 75}
 ENUMS = {"phase": PHASES, "ackType": ACK_TYPES, "atomicity": ATOMICITIES, "priority": PRIORITIES,
          "targetScope": SCOPES, "type": TYPES, "subtype": SUBTYPES, "role": ROLES,
          "kind": CONTROLS, "declaredScope": SCOPES, "effectiveScope": SCOPES,
@@ -53,16 +54,23 @@ FRAMES = {
                    "finalizeRequested type subtype "
                    "assets payload envelope signature"),
     "ACK": (17, "originalMessageId ackType errorCode duplicate attempt targets"),
-    "NOTICE": (18, "originalMessageId attempt issuedAtMs participatingChains"),
+    "NOTICE": (18, "originalMessageId attempt issuedAtMs participatingChains stream ossEpoch"),
     "STATUS_GET": (19, "originalMessageId"),
     "STATUS": (20, "originalMessageId state errorCode attempt retries declaredScope effectiveScope "
-                   "declaredAtomicity effectiveAtomicity mapVersion targets"),
+                   "declaredAtomicity effectiveAtomicity mapVersion targets forced"),
     "WATCH": (21, ""),
     "EVENT": (22, "originalMessageId atMs what attempt chains errorCode missed"),
     "STATS_GET": (23, ""),
     "STATS": (24, "counters"),
     "LEDGER_GET": (25, "after limit"),
     "LEDGER": (26, "chainId more assets counters"),
+    "FORCE": (29, "originalMessageId version priority targetScope atomicity ttlSeconds "
+                  "timestampMs sourceChainId sourceNodeId targets timeouts "
+                  "finalizeRequested type subtype "
+                  "assets payload envelope signature"),
+    "ENVELOPE": (27, "envelopeId deliveries"),
+    "ENVELOPE_ACK": (28, "envelopeId ackType errorCode duplicate deliveries"),
+    "VERDICT": (30, "originalMessageId passed"),
     "PHASE": (32, "originalMessageId phase phaseSequence attempt atomicity contentHash expiresAtMs "
                   "reservationTtlMs system type subtype assets payload envelope signature "
                   "reservedResources"),
@@ -72,6 +80,14 @@ FRAMES = {
                     "rollbackReason affectedChains rollbackDeadline"),
     "CONTROL_ACK": (35, "originalMessageId ackType kind attempt chainId errorCode"),
     "ASK": (36, "originalMessageId attempt chainId"),
+    "PENDING_GET": (40, "stream ossEpoch limit"),
+    "PENDING": (41, "more records"),
+    "SETTLE": (42, "stream ossEpoch ossStateRoot settledAtMs reference"),
+    "SETTLED": (43, "stream ossEpoch verdict"),
+    "HEARTBEAT": (44, "lagSeconds"),
+    "SEQUENCER": (45, "up"),
+    "FINALITY_GET": (46, ""),
+    "FINALITY": (47, "rows"),
 }
 
 ID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -114,11 +130,17 @@ def elements(kind, fields):
         value = fields[name]
         if name in ENUMS:
             value = ENUMS[name].index(value)
+        elif name == "verdict" and kind == "SETTLED":
+            value = VERDICTS.index(value)
         elif name == "errorCode":
             value = CODES[value]
         elif name == "targets" and kind in ("ACK", "STATUS"):
             value = [[row[0], TARGET_STATES.index(row[1]), CODES[row[2]], *row[3:]]
                      for row in value]
+        elif name == "deliveries" and kind == "ENVELOPE":
+            value = [elements("SUBMIT", delivery)[1:] for delivery in value]
+        elif name == "deliveries":
+            value = [[row[0], ACK_TYPES.index(row[1]), CODES[row[2]]] for row in value]
         values.append(value)
     assert set(fields) == set(names.split()), (kind, set(fields) ^ set(names.split()))
     return values
@@ -129,6 +151,8 @@ def readable(value):
         return value.hex()
     if isinstance(value, list):
         return [readable(element) for element in value]
+    if isinstance(value, dict):
+        return {key: readable(element) for key, element in value.items()}
     return value
 
 
@@ -193,6 +217,16 @@ def content_hash(fields):
 
 
 HASH = content_hash(SUBMIT)
+ENVELOPE_ID = "settlement-7"
+DELIVERIES = [{**SUBMIT, "originalMessageId": f"{ENVELOPE_ID}-{n}",
+               "envelope": [ENVELOPE_ID, n, 2]} for n in (1, 2)]
+ENVELOPE = {"envelopeId": ENVELOPE_ID, "deliveries": DELIVERIES}
+ENVELOPE_HASH = hashlib.sha256(b"".join(map(pack, elements("ENVELOPE", ENVELOPE)[1:]))).digest()[:16]
+ENVELOPE_ACK = {"envelopeId": ENVELOPE_ID, "ackType": "FAILED",
+                "errorCode": "MAX_RETRIES_EXCEEDED", "duplicate": True,
+                "deliveries": [["settlement-7-1", "PROCESSED", "NONE"],
+                               ["settlement-7-2", "FAILED", "MAX_RETRIES_EXCEEDED"],
+                               ["settlement-7-3", "REJECTED", "ENVELOPE_STOPPED"]]}
 PHASE = {"originalMessageId": ID, "phase": "PREPARE", "phaseSequence": 0, "attempt": [3, 1],
          "atomicity": "ALL_OR_NOTHING", "contentHash": HASH, "expiresAtMs": NOW_MS + 300000,
          "reservationTtlMs": 600000, "system": False, "type": "REGULATORY_ACTION",
@@ -216,12 +250,16 @@ ASK = {"originalMessageId": ID, "attempt": [3, 1], "chainId": BASE}
 ACK = {"originalMessageId": ID, "ackType": "PROCESSED", "errorCode": "NONE", "duplicate": False,
        "attempt": [3, 1], "targets": [[BASE, "FINAL", "NONE"], [ARBITRUM, "FINAL", "NONE"]]}
 NOTICE = {"originalMessageId": ID, "attempt": [3, 1], "issuedAtMs": NOW_MS + 12,
-          "participatingChains": [BASE, ARBITRUM, OPTIMISM]}
+          "participatingChains": [BASE, ARBITRUM, OPTIMISM], "stream": "3-0", "ossEpoch": 17}
+SETTLE = {"stream": "3-0", "ossEpoch": 17, "ossStateRoot": bytes(range(32)),
+          "settledAtMs": NOW_MS + 90000, "reference": "0x5fe7f977e71dba2ea1a68e21057beebb"}
+SETTLED = {"stream": "3-0", "ossEpoch": 17, "verdict": "FINAL"}
 STATUS = {"originalMessageId": ID, "state": "COMMITTING", "errorCode": "NONE", "attempt": [3, 2],
           "retries": 1, "declaredScope": "TARGETS", "effectiveScope": "ALL_CHAINS",
           "declaredAtomicity": "GUARANTEED", "effectiveAtomicity": "ALL_OR_NOTHING",
           "mapVersion": 7, "targets": [[BASE, "APPLIED", "NONE", [TOKEN]],
-                                       [OPTIMISM, "UNKNOWN", "NO_ANSWER", []]]}
+                                       [OPTIMISM, "UNKNOWN", "NO_ANSWER", []]],
+          "forced": False}
 EVENT = {"originalMessageId": ID, "atMs": NOW_MS, "what": "COMMIT", "attempt": [3, 1],
          "chains": [BASE, ARBITRUM], "errorCode": "NONE", "missed": 0}
 CHALLENGE = {"version": "0.5.0", "nonce": SERVER_NONCE}
@@ -273,8 +311,18 @@ def make_client():
            "targets": [[BASE, "APPLIED", "NONE"], [OPTIMISM, "REFUSED", "LOCK_EXPIRED"],
                        [ARBITRUM, "UNDONE", "NO_ANSWER"]]})
     valid("NOTICE", "NOTICE", NOTICE)
+    valid("ENVELOPE", "ENVELOPE", ENVELOPE, contentHash=ENVELOPE_HASH)
+    valid("ENVELOPE_ACK FAILED, and what became of each delivery", "ENVELOPE_ACK", ENVELOPE_ACK)
+    valid("ENVELOPE_ACK RECEIVED", "ENVELOPE_ACK",
+          {**ENVELOPE_ACK, "ackType": "RECEIVED", "errorCode": "NONE", "duplicate": False,
+           "deliveries": []})
     valid("STATUS_GET", "STATUS_GET", {"originalMessageId": ID})
     valid("STATUS", "STATUS", STATUS)
+    valid("STATUS of a held message", "STATUS",
+          {**STATUS, "state": "HELD", "attempt": [3, 1], "retries": 0, "forced": True,
+           "targets": [[BASE, "OPEN", "NONE", []]]})
+    valid("FORCE, which is hashed like a SUBMIT", "FORCE", SUBMIT, contentHash=HASH)
+    valid("VERDICT", "VERDICT", {"originalMessageId": ID, "passed": True})
     valid("EVENT", "EVENT", EVENT)
     valid("EVENT after a gap", "EVENT",
           {**EVENT, "what": "RECEIVED", "attempt": [0, 0], "chains": [], "missed": 70000})
@@ -282,6 +330,20 @@ def make_client():
     valid("STATS_GET", "STATS_GET", {})
     valid("STATS", "STATS",
           {"counters": [["submits", "messages", "SUBMIT events", [12, 300]]]})
+    valid("PENDING_GET of everything", "PENDING_GET", {"stream": "", "ossEpoch": 0, "limit": 256})
+    valid("PENDING_GET behind a record", "PENDING_GET",
+          {"stream": "4294967295-63", "ossEpoch": 2**40, "limit": 1})
+    valid("PENDING", "PENDING", {"more": True, "records": [[b"header", bytes(64)],
+                                                           [bytes(300), bytes(range(64))]]})
+    valid("PENDING of nothing", "PENDING", {"more": False, "records": []})
+    valid("SETTLE", "SETTLE", SETTLE)
+    for verdict in VERDICTS:
+        valid(f"SETTLED {verdict}", "SETTLED", {**SETTLED, "verdict": verdict})
+    valid("HEARTBEAT", "HEARTBEAT", {"lagSeconds": 301})
+    valid("SEQUENCER down", "SEQUENCER", {"up": False})
+    valid("FINALITY_GET", "FINALITY_GET", {})
+    valid("FINALITY", "FINALITY", {"rows": [["pendingRecords", "records", 12],
+                                            ["lagSeconds", "", 2**33]]})
     valid("LEDGER_GET", "LEDGER_GET", {"after": "", "limit": 256})
     valid("LEDGER", "LEDGER", {"chainId": BASE, "more": False, "assets": [[ASSET, 2, 1, 9, ""]],
                                "counters": [["phases", 3]]})
@@ -470,7 +532,7 @@ def refuse_round():
     spoiled("ackType 8", "PHASE_ACK", PHASE_ACK, [2], 8, out, "ackType")
     spoiled("phase 3", "PHASE_ACK", PHASE_ACK, [3], 3, out, "phase")
     spoiled("unknown code", "PHASE_ACK", REJECT, [6], 20, out, "errorCode")
-    spoiled("code above all", "PHASE_ACK", REJECT, [6], 75, out, "errorCode")
+    spoiled("code above all", "PHASE_ACK", REJECT, [6], 126, out, "errorCode")
     spoiled("alreadyApplied nil", "PHASE_ACK", PHASE_ACK, [7], None, malformed, "alreadyApplied")
     spoiled("retryAfterMs 2^32", "PHASE_ACK", {**REJECT, "errorCode": "BUSY"}, [9], 2**32, out,
             "retryAfterMs")
@@ -517,7 +579,7 @@ def refuse_control(out, not_allowed):
 def refuse_session():
     out, not_allowed = "FIELD_OUT_OF_RANGE", "NOT_ALLOWED"
     spoiled("nonce of 31 bytes", "CHALLENGE", CHALLENGE, [2], bytes(31), out, "nonce")
-    spoiled("role 3", "HELLO", HELLO, [2], 3, out, "role")
+    spoiled("role 4", "HELLO", HELLO, [2], 4, out, "role")
     spoiled("identity empty", "HELLO", HELLO, [3], "", out, "identity")
     spoiled("a chain whose identity is no chain id", "HELLO", HELLO_CHAIN, [3], "regulator", out,
             "identity")
@@ -539,6 +601,43 @@ def refuse_session():
     spoiled("target state 7", "ACK", ACK, [6, 1, 1], 7, out, "targetState")
     spoiled("target of two", "ACK", ACK, [6, 0], [BASE, 1], out, "targets")
     spoiled("no chains", "NOTICE", NOTICE, [4], [], out, "participatingChains")
+    spoiled("stream of 17 bytes", "PENDING_GET", {"stream": "", "ossEpoch": 0, "limit": 1}, [1],
+            "1" * 17, out, "stream")
+    for limit in (0, 257):
+        spoiled(f"limit {limit}", "PENDING_GET", {"stream": "", "ossEpoch": 0, "limit": 1}, [3],
+                limit, out, "limit")
+    spoiled("signature of 63 bytes", "PENDING", {"more": False, "records": [[b"h", bytes(64)]]},
+            [2, 0, 1], bytes(63), out, "signature")
+    spoiled("ossEpoch 0", "SETTLE", SETTLE, [2], 0, out, "ossEpoch")
+    spoiled("root of 31 bytes", "SETTLE", SETTLE, [3], bytes(31), out, "ossStateRoot")
+    spoiled("reference of 129 bytes", "SETTLE", SETTLE, [5], "r" * 129, out, "reference")
+    spoiled("verdict 4", "SETTLED", SETTLED, [3], 4, out, "verdict")
+    spoiled("lag of 2^32 s", "HEARTBEAT", {"lagSeconds": 0}, [1], 2**32, out, "lagSeconds")
+    spoiled("up is 1", "SEQUENCER", {"up": True}, [1], 1, "MALFORMED_FRAME", "up")
+    spoiled("a row of two", "FINALITY", {"rows": [["a", "b", 1]]}, [1, 0], ["a", "b"], out, "rows")
+    spoiled("stream of 17 bytes", "NOTICE", NOTICE, [5], "1" * 17, out, "stream")
+    spoiled("forced an integer", "STATUS", STATUS, [12], 0, "MALFORMED_FRAME", "forced")
+    spoiled("no delivery", "ENVELOPE", ENVELOPE, [2], [], out, "deliveries")
+    spoiled("17 deliveries", "ENVELOPE", ENVELOPE, [2], 17 * [0], out, "deliveries")
+    spoiled("a delivery of 17 elements", "ENVELOPE", ENVELOPE, [2, 1],
+            elements("SUBMIT", DELIVERIES[1])[1:18], out, "delivery")
+    spoiled("ttlSeconds 0", "ENVELOPE", ENVELOPE, [2, 1, 5], 0, out, "ttlSeconds")
+    for name, change in (("no envelope in a delivery", {"envelope": None}),
+                         ("another envelope's delivery", {"envelope": ["settlement-8", 2, 2]}),
+                         ("another place", {"envelope": [ENVELOPE_ID, 1, 2]}),
+                         ("another number", {"envelope": [ENVELOPE_ID, 2, 3]}),
+                         ("an id twice", {"originalMessageId": "settlement-7-1"})):
+        spoiled(name, "ENVELOPE", ENVELOPE, [2, 1],
+                elements("SUBMIT", {**DELIVERIES[1], **change})[1:], "NOT_ALLOWED", "envelope")
+    spoiled("FAILED without a code", "ENVELOPE_ACK", ENVELOPE_ACK, [3], 0, "NOT_ALLOWED",
+            "errorCode", behind=True)
+    spoiled("ackType 4", "ENVELOPE_ACK", ENVELOPE_ACK, [2], 4, out, "ackType")
+    spoiled("a delivery RECEIVED", "ENVELOPE_ACK", ENVELOPE_ACK, [5, 0, 1], 0, out, "ackType")
+    spoiled("a delivery REJECTED without a code", "ENVELOPE_ACK", ENVELOPE_ACK, [5, 2, 2], 0,
+            "NOT_ALLOWED", "errorCode", behind=True)
+    spoiled("ttlSeconds 0", "FORCE", SUBMIT, [6], 0, out, "ttlSeconds")
+    spoiled("passed an integer", "VERDICT", {"originalMessageId": ID, "passed": True}, [2], 1,
+            "MALFORMED_FRAME", "passed")
     spoiled("state of 33 bytes", "STATUS", STATUS, [2], "S" * 33, out, "state")
     spoiled("target without tokens", "STATUS", STATUS, [11, 0], [BASE, 1, 0], out, "targets")
     spoiled("an empty name", "EVENT", EVENT, [3], "", out, "what")

@@ -134,7 +134,8 @@ enum tri_role {
     TRI_ROLE_CLIENT = 0,
     TRI_ROLE_CHAIN = 1,
     TRI_ROLE_OPERATOR = 2,
-    TRI_ROLE_COUNT = 3,
+    TRI_ROLE_SETTLEMENT = 3, /* reports secondary finality (F03) */
+    TRI_ROLE_COUNT = 4,
 };
 
 /* ABORT and ROLLBACK are no phases (A07). */
@@ -213,14 +214,16 @@ enum tri_handling {
     X(HANDSHAKE_EXPECTED, 71, REJECT, "the first frame must be HELLO")                            \
     X(NOT_ALLOWED, 72, REJECT, "the combination of fields is not allowed")                        \
     X(TOO_MANY_CONNECTIONS, 73, RETRY, "the configured number of connections is reached")         \
-    X(HANDSHAKE_TIMEOUT, 74, REJECT, "no HELLO arrived in time")
+    X(HANDSHAKE_TIMEOUT, 74, REJECT, "no HELLO arrived in time")                                  \
+    X(ENVELOPE_STOPPED, 75, REJECT, "a delivery before it in its envelope failed (F07)")          \
+    X(SELF_DEFENSE_FAILED, 76, REJECT, "the self-defense check of a forced message failed (F06)")
 
 enum tri_error {
 #define TRI_ERROR_ENUM(name, value, handling, meaning) TRI_ERROR_##name = (value),
     TRI_ERROR_LIST(TRI_ERROR_ENUM)
 #undef TRI_ERROR_ENUM
 };
-#define TRI_ERROR_VALUE_MAX 74
+#define TRI_ERROR_VALUE_MAX 76
 
 /* What a call may report.  0 is done; positive values are expected and must be
  * handled; our own mistakes assert. */
@@ -233,12 +236,27 @@ enum tri_result {
     TRI_GONE = 5,      /* the object that was named does not exist any more */
 };
 
+#define TRI_ENVELOPE_MAX 16U /* deliveries of an envelope */
+
 /* Which delivery of an envelope a message is (H01, F07). */
 struct tri_envelope {
     bool is_given;
     struct tri_text id; /* 1..64 bytes */
     uint32_t n;         /* 1..m */
     uint32_t m;         /* 1..16 */
+};
+
+/* A delivery as an envelope carries it: a message of its own. */
+struct tri_envelope_part {
+    struct tri_text id;         /* originalMessageId */
+    struct tri_bytes canonical; /* as in struct tri_message */
+};
+
+/* What became of a delivery. */
+struct tri_envelope_row {
+    struct tri_text id;
+    enum tri_ack_type type; /* PROCESSED, FAILED or REJECTED */
+    enum tri_error code;
 };
 
 /* The signature fields (H01): kept and passed on. */

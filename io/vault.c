@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/vault.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "io/log.h"
+#include "io/place.h"
+
+#define VAULT_PATH_BYTES 4096U
+
+static void vault_path(char path[VAULT_PATH_BYTES], const char *data_dir, const char *name)
+{
+    (void)snprintf(path, VAULT_PATH_BYTES, "%s/%s", data_dir, name);
+}
+
+int tri_vault_open(struct tri_vault *vault, const char *data_dir,
+                   char trouble[TRI_ARCHIVE_TROUBLE_BYTES])
+{
+    struct tri_archive_options options = {.signer = &vault->signer};
+    char path[VAULT_PATH_BYTES];
+    uint64_t cut_bytes = 0;
+    int failed = 0;
+
+    vault_path(path, data_dir, "finality-key");
+    failed = tri_signer_open(&vault->signer, path, trouble, TRI_ARCHIVE_TROUBLE_BYTES);
+    if (failed == -ENOENT) {
+        failed = tri_signer_new(&vault->signer, path, trouble, TRI_ARCHIVE_TROUBLE_BYTES);
+    }
+    if (failed == 0) {
+        vault_path(path, data_dir, "finality");
+        failed = tri_archive_open(&vault->archive, path, &options, trouble);
+    }
+    if (failed != 0) {
+        return failed;
+    }
+    cut_bytes = tri_archive_counts(vault->archive).cut_bytes;
+    if (cut_bytes > 0) {
+        TRI_LOG(TRI_LOG_INFO, "archive", "cut=%llu", (unsigned long long)cut_bytes);
+    }
+    return 0;
+}
+
+static bool vault_map(struct tri_vault *vault, const struct tri_vault_options *options)
+{
+    size_t tapes_bytes = options->shards * sizeof(struct tri_tape);
+    size_t desks_bytes = options->shards * sizeof(struct tri_desk);
+    uint8_t *at = NULL;
+
+    static_assert(sizeof(struct tri_tape) % TRI_CACHE_LINE == 0 &&
+                      sizeof(struct tri_desk) % TRI_CACHE_LINE == 0,
+                  "what lies behind them is aligned");
+    vault->bytes =
+        tapes_bytes + desks_bytes + options->shards * (tri_tape_footprint() + tri_desk_footprint());
+    vault->memory = tri_place_map(vault->bytes);
+    if (vault->memory == NULL) {
+        return false;
+    }
+    at = vault->memory;
+    vault->tapes = (struct tri_tape *)(void *)at;
+    vault->desks = (struct tri_desk *)(void *)(at + tapes_bytes);
+    at += tapes_bytes + desks_bytes;
+    for (uint32_t shard = 0; shard < options->shards; shard++) {
+        tri_tape_init(&vault->tapes[shard], at, options->epoch, shard, options->pending.is_on);
+        at += tri_tape_footprint();
+        tri_desk_init(&vault->desks[shard], at);
+        at += tri_desk_footprint();
+    }
+    return true;
+}
+
+int tri_vault_begin(struct tri_vault *vault, const struct tri_vault_options *options,
+                    char trouble[TRI_ARCHIVE_TROUBLE_BYTES])
+{
+    struct tri_archivist_options archivist = {
+        .archive = vault->archive,
+        .set = options->set,
+        .is_settled = options->pending.is_on,
+        .wake = options->wake,
+        .context = options->context,
+        .shards = options->shards,
+        .epoch = options->epoch,
+    };
+    char path[VAULT_PATH_BYTES];
+    int failed = 0;
+
+    if (!vault_map(vault, options)) {
+        (void)snprintf(trouble, TRI_ARCHIVE_TROUBLE_BYTES, "no memory for the archive's tapes");
+        return -ENOMEM;
+    }
+    vault_path(path, options->data_dir, "finality");
+    failed = tri_pending_open(&vault->pending, path, &options->pending, trouble);
+    if (failed != 0) {
+        return failed;
+    }
+    archivist.tapes = vault->tapes;
+    archivist.desks = vault->desks;
+    archivist.pending = vault->pending;
+    return tri_archivist_begin(&vault->archivist, &archivist, trouble);
+}
+
+void tri_vault_end(struct tri_vault *vault)
+{
+    tri_archivist_end(vault->archivist);
+    tri_pending_close(vault->pending);
+    tri_archive_close(vault->archive);
+    tri_signer_close(&vault->signer);
+    tri_place_unmap(vault->memory, vault->bytes);
+    *vault = (struct tri_vault){0};
+}
