@@ -174,6 +174,8 @@ struct tri_event {
             uint32_t generation;
             uint32_t position;
             bool is_recorded; /* it has its primary record (NOTICE); else the rest counts */
+            bool is_refusal;  /* REJECTED without having been accepted: nothing is stored of it */
+            /* RECEIVED: it was the envelope that submitted it first. */
             enum tri_ack_type type;
             enum tri_error code;
         } delivery;
@@ -299,7 +301,8 @@ struct tri_effect {
             uint64_t issued_at_ms; /* PRIMARY only: wall time */
         } append;                  /* its bytes: tri_engine_record() */
         struct {
-            uint32_t slot;       /* the envelope, below envelopes_max, until it ends */
+            uint32_t slot;       /* the envelope, below envelopes_max +
+                                  * envelopes_slack, until it ends */
             uint32_t generation; /* of the slot, of TRI_ENVELOPE_GENERATION_BITS */
             uint32_t position;   /* which delivery, from 0 */
             uint32_t submitters; /* for whom it is submitted: a bit for each client of the
@@ -479,7 +482,7 @@ enum tri_result tri_engine_replay(struct tri_engine *engine, const struct tri_re
 
 /* What a primary record says beside how its message stands (D04). */
 struct tri_replayed {
-    uint64_t oss_epoch;
+    uint64_t oss_epoch; /* 0: the record is older than finality records and belongs to none */
     uint64_t issued_at_ms;
     bool is_known; /* false: the record was skipped, and `round` is not filled in */
     struct tri_round_view round;
@@ -512,6 +515,9 @@ uint64_t tri_engine_epoch_closed(const struct tri_engine *engine);
 
 /* Open messages now. */
 uint32_t tri_engine_open_count(const struct tri_engine *engine);
+
+/* Those of them that wait for the operator's verdict (F06), and for nothing that ends by itself. */
+uint32_t tri_engine_held_count(const struct tri_engine *engine);
 
 const struct tri_engine_counters *tri_engine_counters(const struct tri_engine *engine);
 

@@ -231,10 +231,11 @@ class Stage:
 
     # The command line ----------------------------------------------------------------------
 
-    def tricast(self, *arguments, timeout_s=30):
+    def tricast(self, *arguments, timeout_s=30, is_online=True):
         """Runs a verb; returns its exit code and the JSON objects it printed."""
-        process = self.start("tricast", [*arguments, "--secret-file", self.secret_file],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+        proof = ["--secret-file", self.secret_file] if is_online else []
+        process = self.start("tricast", [*arguments, *proof], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, encoding="utf-8")
         try:
             output, trouble = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -466,6 +467,24 @@ def check_all(stage):
         "all three,")
     say(f"{len(assets) - frozen - len(NOT_ATOMIC):,} on none, none on one or two.  "
         "(bond-foxtrot asked for no such promise.)")
+    return frozen
+
+
+def check_archive(stage, frozen):
+    """What is final is in a record that anyone can verify, without the server."""
+    path = os.path.join(stage.directory, "server", "finality")
+    end = time.monotonic() + 5
+    while True:  # the newest records reach the files within a quarter of a second
+        code, views = stage.tricast("finality", "verify", path, is_online=False)
+        total = views[-1]
+        if total["messages"] >= frozen or time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    check(code == 0 and total["faults"] == 0, f"the archive of finality records: {views}")
+    check(total["messages"] == frozen, f"it has {total['messages']} messages, {frozen} are final")
+    say(f"tricast finality verify: {total['messages']:,} messages in {total['records']:,} finality "
+        "records,")
+    say("every hash, chain and signature holds.")
 
 
 def play(stage):
@@ -479,7 +498,7 @@ def play(stage):
         say(f"   {meaning}")
         scene(stage)
     say()
-    check_all(stage)
+    check_archive(stage, check_all(stage))
     say(f"Every promise held.  {time.monotonic() - begin:.1f} s.")
 
 

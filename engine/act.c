@@ -431,6 +431,7 @@ uint32_t tri_act_expires_s(const struct tri_engine *engine, const struct tri_rou
     if (window_ms < round->ttl_ms) {
         window_ms = round->ttl_ms;
     }
+    window_ms += round->is_forced ? tri_force_ahead_ms(engine, round) : 0;
     return (uint32_t)((engine->now_ns + window_ms * TRI_NS_PER_MS) / TRI_NS_PER_S) + 1;
 }
 

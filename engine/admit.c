@@ -168,14 +168,36 @@ void tri_admit_strategy(struct tri_admission *admission)
         admission->atomicity == TRI_ALL_OR_NOTHING ? TRI_SCOPE_ALL_CHAINS : message->scope;
 }
 
+/* What bounds the date of a forced message.  A result is remembered for a window from the end on
+ * (R06), and that of a forced message dated ahead from its date on (tri_force_ahead_ms()): so until
+ * a window behind its date, less the clocks, a repetition is always known for one.  What is older
+ * may stand in a primary record already and cannot be told from a new message (D04).  What is too
+ * far ahead would have to be remembered for ever. */
+static enum tri_error admit_date(const struct tri_engine *engine, const struct tri_message *message)
+{
+    const struct tri_engine_options *options = &engine->options;
+    uint64_t window_ms = options->policies[message->type][message->subtype].dedup_window_ms;
+
+    if (message->timestamp_ms > engine->wall_ms + TRI_FORCE_AHEAD_MS_MAX) {
+        return TRI_ERROR_TIMESTAMP_AHEAD;
+    }
+    if (engine->wall_ms + options->clock_allowance_ms > message->timestamp_ms + window_ms) {
+        return admit_age(engine, message); /* never less than on the ordinary path */
+    }
+    return TRI_ERROR_NONE;
+}
+
 /* F06: force inclusion skips what keeps old and early messages out of the queue, and that alone.
  * Duplicates (R01, R02), the strategy, where assets are (A04), locks and timeouts (L01, H01) and
  * capacities (R08, shares included: they are what others have been promised) are asked as ever. */
-static enum tri_error admit_forced(struct tri_admission *admission)
+static enum tri_error admit_forced(const struct tri_engine *engine, struct tri_admission *admission)
 {
     tri_admit_strategy(admission);
-    /* It has no primary record, so there is nothing that the self-defense check could guard. */
-    return admission->atomicity == TRI_BEST_EFFORT ? TRI_ERROR_NOT_ALLOWED : TRI_ERROR_NONE;
+    if (admission->atomicity == TRI_BEST_EFFORT) {
+        /* It has no primary record, so there is nothing that the self-defense check could guard. */
+        return TRI_ERROR_NOT_ALLOWED;
+    }
+    return admit_date(engine, admission->message);
 }
 
 /* The listed targets as chain indices. */
@@ -285,7 +307,8 @@ static bool admit_is_within(uint64_t held, uint64_t slots, uint64_t permille)
 }
 
 /* R08: and so do the messages of one submitter, those that are remembered included: the table
- * forgets nothing early, so who fills it would shut everybody else out for a whole window. */
+ * forgets nothing early, so who fills it would shut everybody else out for a whole window.  Its
+ * envelopes hold at most half of its share of the bodies, so their deliveries find the other. */
 bool tri_admit_has_own_share(const struct tri_engine *engine, uint32_t submitter,
                              uint32_t body_class)
 {
@@ -294,7 +317,9 @@ bool tri_admit_has_own_share(const struct tri_engine *engine, uint32_t submitter
     uint64_t permille = options->submitter_share_permille;
 
     return submitter == 0 ||
-           (admit_is_within(own->bodies[body_class], options->body_counts[body_class], permille) &&
+           ((own->bodies[body_class] == 0 ||
+             admit_is_within(own->bodies[body_class] + own->envelope_bodies[body_class],
+                             options->body_counts[body_class], permille)) &&
             admit_is_within(own->open_count, options->rounds_max, permille) &&
             admit_is_within(engine->remembered[submitter], options->dedup_entries_max, permille));
 }
@@ -410,9 +435,10 @@ enum tri_result tri_engine_submit(struct tri_engine *engine, const struct tri_ev
         return admit_refuse(engine, event,
                             engine->is_broken ? TRI_ERROR_JOURNAL_FAILED : TRI_ERROR_SHUTTING_DOWN);
     }
-    code = admission.is_forced ? admit_forced(&admission) : admit_age(engine, admission.message);
+    code = admission.is_forced ? admit_forced(engine, &admission)
+                               : admit_age(engine, admission.message);
     if (code != TRI_ERROR_NONE) {
-        engine->counters.refused_stale += admission.is_forced ? 0 : 1;
+        engine->counters.refused_stale += code != TRI_ERROR_NOT_ALLOWED ? 1 : 0;
         return admit_refuse(engine, event, code);
     }
     code = admit_scope(engine, &admission);

@@ -314,6 +314,10 @@ void tri_engine_apply(struct tri_engine *engine, struct tri_round *round,
                                                 engine->is_broken ? TRI_ROUND_BROKEN : event);
 
     assert(cell.is_legal);
+    if (tri_round_is_held(round)) {
+        assert(engine->held_count > 0);
+        engine->held_count--; /* every cell of a hold leaves it */
+    }
     if (cell.next != TRI_ROUND_CLOSED) {
         round->state = cell.next;
         round->state_shown = cell.next;
@@ -572,6 +576,11 @@ uint64_t tri_engine_epoch_closed(const struct tri_engine *engine)
 uint32_t tri_engine_open_count(const struct tri_engine *engine)
 {
     return tri_pool_count(engine->rounds_pool);
+}
+
+uint32_t tri_engine_held_count(const struct tri_engine *engine)
+{
+    return engine->held_count;
 }
 
 const struct tri_engine_counters *tri_engine_counters(const struct tri_engine *engine)

@@ -48,10 +48,11 @@ struct tri_chain {
         waiting[TRI_ENGINE_BODY_CLASSES]; /* rounds that wait for its answer, by body class (R08) */
 };
 
-/* What the open messages of one submitter hold (R08). */
+/* What the open messages and envelopes of one submitter hold (R08). */
 struct tri_submitter {
     uint32_t open_count;
     uint32_t bodies[TRI_ENGINE_BODY_CLASSES];
+    uint32_t envelope_bodies[TRI_ENGINE_BODY_CLASSES]; /* of its open envelopes (F07) */
 };
 
 /* What one transition may add: a record, two sends, a result or notice for every waiter. */
@@ -94,6 +95,7 @@ struct tri_engine {
     uint32_t checkpoint_place;
     bool is_broken; /* D07 */
     bool is_draining;
+    uint32_t held_count;  /* rounds that wait for the operator's verdict (F06) */
     uint32_t await_first; /* rounds that wait for a record, by LSN */
     uint32_t await_last;
     uint32_t scan_count;         /* chains that are scanning */
@@ -169,8 +171,12 @@ enum tri_result tri_engine_ask(struct tri_engine *engine, const struct tri_event
 
 /* force.c */
 enum tri_result tri_engine_verdict(struct tri_engine *engine, const struct tri_event *event);
-/* The held message's TTL runs, or what is left of it (L07). */
+/* The held message's TTL runs, or what is left of it (L07), and it waits for its targets (R08). */
 void tri_force_hold(struct tri_engine *engine, struct tri_round *round);
+/* How long the date of a forced message still lies ahead, the clocks allowed for.  What is
+ * remembered of it counts from then: on the ordinary path it is new until its date and its TTL are
+ * over (R05). */
+uint64_t tri_force_ahead_ms(const struct tri_engine *engine, const struct tri_round *round);
 void tri_force_begin(struct tri_engine *engine, struct tri_round *round); /* action BEGIN */
 
 /* redeliver.c */

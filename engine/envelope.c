@@ -2,9 +2,11 @@
 #include "engine/envelope.h"
 
 #include "engine/engine.h"
+#include "engine/wire.h"
 
-/* Until a delivery that found no room is submitted again. */
+/* Until a delivery that found no room is submitted again; twice as long each time, up to 8 s. */
 #define AGAIN_NS (UINT64_C(250) * TRI_NS_PER_MS)
+static_assert(AGAIN_NS << (TRI_ENVELOPE_AGAIN_LISTS - 1) == 8 * TRI_NS_PER_S, "the longest wait");
 
 /* ---- effects ---- */
 
@@ -75,9 +77,14 @@ static void envelope_deliver(struct tri_engine *engine, const struct tri_envelop
     effect->round = (struct tri_round_view){.key = slot->key};
 }
 
+static uint32_t clients_of(const struct tri_envelope_slot *slot)
+{
+    return (UINT32_C(1) << slot->client_count) - 1U;
+}
+
 static uint32_t everybody(const struct tri_envelope_slot *slot)
 {
-    return ((UINT32_C(1) << slot->client_count) - 1U) | TRI_DELIVER_OWN;
+    return clients_of(slot) | TRI_DELIVER_OWN;
 }
 
 /* ---- the life of an envelope ---- */
@@ -86,6 +93,7 @@ void tri_envelope_again(struct tri_engine *engine, struct tri_envelope_slot *slo
                         uint32_t deliveries, uint64_t at_ns)
 {
     struct tri_envelopes *envelopes = &engine->envelopes;
+    struct tri_envelope_list *list;
     uint32_t index = tri_envelope_index(engine, slot);
 
     assert(deliveries != 0);
@@ -95,62 +103,87 @@ void tri_envelope_again(struct tri_engine *engine, struct tri_envelope_slot *slo
     }
     slot->again = (uint16_t)deliveries;
     slot->again_ns = at_ns;
+    slot->again_list = slot->refused;
     slot->again_next = TRI_NONE_INDEX;
-    if (envelopes->again_last == TRI_NONE_INDEX) {
-        envelopes->again_first = index;
+    list = &envelopes->again[slot->again_list];
+    if (list->last == TRI_NONE_INDEX) {
+        list->first = index;
     } else {
-        envelopes->at[envelopes->again_last].again_next = index;
+        envelopes->at[list->last].again_next = index;
     }
-    envelopes->again_last = index;
+    list->last = index;
+}
+
+/* The delivery found no room. */
+static void envelope_wait(struct tri_engine *engine, struct tri_envelope_slot *slot,
+                          uint32_t position)
+{
+    bool is_waiting = slot->again != 0;
+
+    tri_envelope_again(engine, slot, UINT32_C(1) << position,
+                       engine->now_ns + (AGAIN_NS << slot->refused));
+    if (!is_waiting && slot->refused + 1U < TRI_ENVELOPE_AGAIN_LISTS) {
+        slot->refused++;
+    }
 }
 
 /* An envelope that has ended submits nothing again. */
 static void envelope_unlist(struct tri_engine *engine, struct tri_envelope_slot *slot)
 {
     struct tri_envelopes *envelopes = &engine->envelopes;
+    struct tri_envelope_list *list = &envelopes->again[slot->again_list];
     uint32_t index = tri_envelope_index(engine, slot);
     uint32_t before = TRI_NONE_INDEX;
 
-    for (uint32_t at = envelopes->again_first; at != index; at = envelopes->at[at].again_next) {
+    for (uint32_t at = list->first; at != index; at = envelopes->at[at].again_next) {
         before = at;
     }
     if (before == TRI_NONE_INDEX) {
-        envelopes->again_first = slot->again_next;
+        list->first = slot->again_next;
     } else {
         envelopes->at[before].again_next = slot->again_next;
     }
-    if (envelopes->again_last == index) {
-        envelopes->again_last = before;
+    if (list->last == index) {
+        list->last = before;
     }
     slot->again = 0;
 }
 
-uint64_t tri_envelope_deadline_ns(const struct tri_engine *engine)
+/* The one that is due first, or NULL. */
+static struct tri_envelope_slot *envelope_first_due(const struct tri_engine *engine)
 {
     const struct tri_envelopes *envelopes = &engine->envelopes;
+    struct tri_envelope_slot *first = NULL;
 
-    return envelopes->again_first == TRI_NONE_INDEX || engine->is_broken
-               ? TRI_NEVER
-               : envelopes->at[envelopes->again_first].again_ns;
+    for (uint32_t i = 0; i < TRI_ENVELOPE_AGAIN_LISTS; i++) {
+        uint32_t index = envelopes->again[i].first;
+
+        if (index != TRI_NONE_INDEX &&
+            (first == NULL || envelopes->at[index].again_ns < first->again_ns)) {
+            first = &envelopes->at[index];
+        }
+    }
+    return first;
+}
+
+uint64_t tri_envelope_deadline_ns(const struct tri_engine *engine)
+{
+    const struct tri_envelope_slot *first = envelope_first_due(engine);
+
+    return first == NULL || engine->is_broken ? TRI_NEVER : first->again_ns;
 }
 
 void tri_envelope_tick(struct tri_engine *engine)
 {
-    struct tri_envelopes *envelopes = &engine->envelopes;
-
     while (tri_envelope_deadline_ns(engine) <= engine->now_ns &&
            engine->effects->count + TRI_ENVELOPE_MAX <= TRI_EFFECTS_MAX) {
-        struct tri_envelope_slot *slot = &envelopes->at[envelopes->again_first];
+        struct tri_envelope_slot *slot = envelope_first_due(engine);
         uint32_t deliveries = slot->again;
 
-        envelopes->again_first = slot->again_next;
-        if (envelopes->again_first == TRI_NONE_INDEX) {
-            envelopes->again_last = TRI_NONE_INDEX;
-        }
-        slot->again = 0;
+        envelope_unlist(engine, slot);
         for (uint32_t i = 0; i < slot->count; i++) {
             if ((deliveries >> i & 1U) != 0 && slot->deliveries[i].state != TRI_DELIVERY_ENDED) {
-                envelope_deliver(engine, slot, i, everybody(slot));
+                envelope_deliver(engine, slot, i, TRI_DELIVER_OWN);
                 engine->counters.deliveries_again++;
             }
         }
@@ -181,9 +214,29 @@ void tri_envelope_conclude(struct tri_envelope_slot *slot)
     }
 }
 
+/* Until when it is remembered: as long as any message is (R06), and until no delivery could be
+ * submitted anew. */
+static uint32_t envelope_expires_s(const struct tri_engine *engine,
+                                   const struct tri_envelope_slot *slot)
+{
+    uint32_t window_s = engine->envelopes.window_s;
+
+    for (uint32_t i = 0; i < slot->count; i++) {
+        struct tri_text id;
+        uint32_t ttl_s;
+
+        if (tri_wire_delivery(tri_envelope_bytes(engine, slot, i), &id, &ttl_s) &&
+            ttl_s > window_s) {
+            window_s = ttl_s;
+        }
+    }
+    return (uint32_t)(engine->now_ns / TRI_NS_PER_S) + window_s;
+}
+
 /* Every delivery has ended. */
 static void envelope_end(struct tri_engine *engine, struct tri_envelope_slot *slot)
 {
+    uint32_t expires_s = envelope_expires_s(engine, slot);
     uint64_t lsn;
 
     if (slot->again != 0) {
@@ -194,7 +247,7 @@ static void envelope_end(struct tri_engine *engine, struct tri_envelope_slot *sl
     /* Effects of this step show the slot; the body goes once they are out. */
     assert(engine->spent_count < TRI_EFFECTS_MAX);
     engine->spent[engine->spent_count++] = slot->body;
-    slot->expires_s = (uint32_t)(engine->now_ns / TRI_NS_PER_S) + engine->envelopes.window_s;
+    tri_envelope_keep(engine, slot, expires_s);
     lsn = envelope_append(engine, slot, TRI_RECORD_ENVELOPE_END);
     for (uint32_t i = 0; i < slot->client_count; i++) {
         envelope_show(engine, slot,
@@ -238,13 +291,46 @@ static void envelope_stop(struct tri_envelope_slot *slot)
     slot->begun = slot->count;
 }
 
-/* Refusals that say nothing of the delivery. */
+/* Refusals that say nothing of the delivery: the server's own.  What a chain refuses with such a
+ * code has ended the message like any other refusal. */
 static bool news_are_passing(const struct tri_event *event)
 {
-    return event->delivery.type == TRI_ACK_REJECTED &&
+    return event->delivery.type == TRI_ACK_REJECTED && event->delivery.is_refusal &&
            (event->delivery.code == TRI_ERROR_BUSY ||
             event->delivery.code == TRI_ERROR_SHUTTING_DOWN ||
             event->delivery.code == TRI_ERROR_JOURNAL_FAILED);
+}
+
+/* It has its primary record. */
+static enum tri_result news_of_record(struct tri_engine *engine, struct tri_envelope_slot *slot,
+                                      struct tri_envelope_delivery *delivery)
+{
+    uint32_t begun = slot->begun;
+
+    if (delivery->state == TRI_DELIVERY_RECORDED) {
+        return TRI_STALE;
+    }
+    delivery->state = TRI_DELIVERY_RECORDED;
+    slot->refused = 0;
+    envelope_go_on(engine, slot);
+    if (slot->begun == begun) {
+        /* A08: that it cannot fail any more holds behind a restart too. */
+        (void)envelope_append(engine, slot, TRI_RECORD_ENVELOPE_STEP);
+    }
+    return TRI_OK;
+}
+
+/* It was accepted, and nobody had submitted it before: whoever was to be told of it was refused, or
+ * came meanwhile. */
+static enum tri_result news_of_acceptance(struct tri_engine *engine, struct tri_envelope_slot *slot,
+                                          uint32_t position)
+{
+    slot->refused = 0;
+    if (slot->client_count == 0) {
+        return TRI_STALE;
+    }
+    envelope_deliver(engine, slot, position, clients_of(slot));
+    return TRI_OK;
 }
 
 enum tri_result tri_envelope_news(struct tri_engine *engine, const struct tri_event *event)
@@ -253,7 +339,7 @@ enum tri_result tri_envelope_news(struct tri_engine *engine, const struct tri_ev
     struct tri_envelope_slot *slot;
     struct tri_envelope_delivery *delivery;
 
-    assert(event->delivery.slot < engine->options.envelopes_max);
+    assert(event->delivery.slot < engine->options.envelopes_max + engine->options.envelopes_slack);
     slot = &engine->envelopes.at[event->delivery.slot];
     if (engine->is_broken || slot->generation != event->delivery.generation ||
         !tri_envelope_is_open(slot) || position >= slot->begun) {
@@ -264,18 +350,13 @@ enum tri_result tri_envelope_news(struct tri_engine *engine, const struct tri_ev
         return TRI_STALE;
     }
     if (event->delivery.is_recorded) {
-        if (delivery->state == TRI_DELIVERY_RECORDED) {
-            return TRI_STALE;
-        }
-        delivery->state = TRI_DELIVERY_RECORDED;
-        envelope_go_on(engine, slot);
-        return TRI_OK;
+        return news_of_record(engine, slot, delivery);
     }
     if (event->delivery.type == TRI_ACK_RECEIVED) {
-        return TRI_STALE; /* that it is accepted changes nothing here */
+        return news_of_acceptance(engine, slot, position);
     }
     if (news_are_passing(event)) {
-        tri_envelope_again(engine, slot, UINT32_C(1) << position, engine->now_ns + AGAIN_NS);
+        envelope_wait(engine, slot, position);
         return TRI_OK;
     }
     assert(event->delivery.type <= TRI_ACK_REJECTED);
@@ -285,6 +366,9 @@ enum tri_result tri_envelope_news(struct tri_engine *engine, const struct tri_ev
         /* A08: it cannot have failed any more; its result has been forgotten meanwhile. */
         delivery->ack_type = TRI_ACK_PROCESSED;
         delivery->code = TRI_ERROR_NONE;
+    }
+    if (delivery->state == TRI_DELIVERY_BEGUN) {
+        slot->refused = 0;
     }
     delivery->state = TRI_DELIVERY_ENDED;
     if (delivery->ack_type != TRI_ACK_PROCESSED) {
@@ -312,24 +396,26 @@ static enum tri_result envelope_refuse(struct tri_engine *engine, const struct t
     return TRI_OK;
 }
 
-/* As with messages (admit.c), the newest takes the place of the oldest beside the first. */
+/* As with messages (admit.c), the newest takes the place of the oldest beside the first; nobody
+ * else moves, for what has been asked for names the places. */
 static uint32_t envelope_attach(struct tri_engine *engine, struct tri_envelope_slot *slot,
                                 uint64_t client)
 {
+    uint32_t place = slot->client_oldest;
     struct tri_effect *effect;
 
-    if (slot->client_count == TRI_ENVELOPE_CLIENTS_MAX) {
-        effect =
-            envelope_tell(engine, slot->clients[1], TRI_ACK_REJECTED, TRI_ERROR_BUSY, slot->lsn);
-        envelope_show(engine, slot, effect);
-        effect->notify.is_duplicate = true;
-        memmove(&slot->clients[1], &slot->clients[2],
-                (TRI_ENVELOPE_CLIENTS_MAX - 2) * sizeof(slot->clients[0]));
-        slot->client_count--;
-        engine->counters.waiters_replaced++;
+    if (slot->client_count < TRI_ENVELOPE_CLIENTS_MAX) {
+        slot->clients[slot->client_count] = client;
+        return slot->client_count++;
     }
-    slot->clients[slot->client_count] = client;
-    return slot->client_count++;
+    effect =
+        envelope_tell(engine, slot->clients[place], TRI_ACK_REJECTED, TRI_ERROR_BUSY, slot->lsn);
+    envelope_show(engine, slot, effect);
+    effect->notify.is_duplicate = true;
+    slot->clients[place] = client;
+    slot->client_oldest = (uint8_t)(place + 1 < TRI_ENVELOPE_CLIENTS_MAX ? place + 1 : 1);
+    engine->counters.waiters_replaced++;
+    return place;
 }
 
 /* A known id (R01, R02).  Who attaches gets what a submitter of the deliveries that run would get.
@@ -365,18 +451,20 @@ static enum tri_result envelope_known(struct tri_engine *engine, struct tri_enve
 static_assert(TRI_EFFECTS_MAX >= TRI_ENVELOPE_MAX + 2, "they all find room");
 
 /* R08: no submitter holds more than its share; and all envelopes together leave half of the bodies
- * of each size to the messages, which their deliveries are. */
+ * of each size to the messages, which their deliveries are, and so do those of one submitter. */
 static bool envelope_has_share(const struct tri_engine *engine, uint32_t submitter, uint32_t class)
 {
     const struct tri_engine_options *options = &engine->options;
     uint64_t held = engine->envelopes.held[submitter];
+    uint64_t bodies = engine->submitters[submitter].envelope_bodies[class];
+    uint64_t permille = options->submitter_share_permille;
 
     if ((engine->envelopes.bodies[class] + UINT64_C(1)) * 2 > options->body_counts[class]) {
         return false;
     }
     return submitter == 0 ||
-           ((held == 0 || (held + 1) * 1000 <= (uint64_t)options->envelopes_max *
-                                                   options->submitter_share_permille) &&
+           ((held == 0 || (held + 1) * 1000 <= options->envelopes_max * permille) &&
+            (bodies == 0 || (bodies + 1) * 2 * 1000 <= options->body_counts[class] * permille) &&
             tri_admit_has_own_share(engine, submitter, class));
 }
 
@@ -418,7 +506,8 @@ static enum tri_result envelope_admit(struct tri_engine *engine, const struct tr
     for (uint32_t i = 0; i < event->envelope.count; i++) {
         bytes += event->envelope.deliveries[i].canonical.bytes;
     }
-    if (engine->envelopes.pool == NULL || tri_arena_take(engine->bodies, bytes, &body) != TRI_OK) {
+    tri_envelope_forget(engine);
+    if (!tri_envelope_has_room(engine) || tri_arena_take(engine->bodies, bytes, &body) != TRI_OK) {
         return envelope_refuse(engine, event, TRI_ERROR_BUSY);
     }
     if (envelope_has_share(engine, submitter, tri_arena_class(body))) {

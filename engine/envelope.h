@@ -15,11 +15,15 @@
  *     RECORDED              its result: ENDED, and that is PROCESSED (A08)
  *
  * A delivery that finds no room, or a shard that takes no work, is submitted
- * again after a while; in the end it is accepted or too old (R05).
+ * again after a while, and a longer while each time, for the envelope alone; in
+ * the end it is accepted, and submitted for the clients too, or too old (R05).
  *
  * An envelope is durable before anything of it is told or begun (D01); so is
  * what became of a delivery before the next one begins.  Ended envelopes keep
  * their slot until they are forgotten: a repeated one gets the result (R01).
+ * Some slots beyond envelopes_max are for a restart alone, which may find more
+ * open envelopes than are let in: these must all go on, while of the results
+ * only as many are taken back as there is room for, those kept longest first.
  *
  * Threads: as the engine.
  */
@@ -58,6 +62,7 @@ struct tri_envelope_slot {
     uint32_t generation; /* tells the uses of the slot apart */
     uint32_t body;       /* arena handle: the canonical bytes; open envelopes only */
     uint32_t expires_s;  /* ended: when it is forgotten */
+    uint32_t ended_at;   /* ended: its place in the heap */
     uint16_t submitter;  /* whose share it holds (R08); 0 = nobody's */
     uint16_t again;      /* deliveries to submit again, a bit each; 0 = not in the list */
     uint8_t count;       /* deliveries */
@@ -65,12 +70,23 @@ struct tri_envelope_slot {
     uint8_t ack_type;    /* RECEIVED: it is open */
     uint8_t code;
     uint8_t client_count;
+    uint8_t client_oldest; /* beside the first, once all places are taken */
+    uint8_t again_list;    /* in which list it is */
+    uint8_t refused;       /* so often its deliveries found no room since one was taken */
     uint8_t id_bytes;
     char id[TRI_ID_BYTES_MAX];
     uint64_t clients[TRI_ENVELOPE_CLIENTS_MAX]; /* who are told */
     struct tri_envelope_delivery deliveries[TRI_ENVELOPE_MAX];
 };
 static_assert(sizeof(struct tri_envelope_slot) % 8 == 0, "a pool's slots are aligned");
+
+/* Lists of envelopes that have something to submit again, each for one length of the wait, so that
+ * it is in order of time by itself. */
+#define TRI_ENVELOPE_AGAIN_LISTS 6U
+struct tri_envelope_list {
+    uint32_t first; /* or TRI_NONE_INDEX */
+    uint32_t last;
+};
 
 /* All envelopes of an engine. */
 struct tri_envelopes {
@@ -79,12 +95,12 @@ struct tri_envelopes {
     uint32_t *buckets; /* index of the first slot, by key */
     uint32_t bucket_count;
     uint32_t generation; /* of the slot that was taken last */
-    uint32_t hand;       /* whence to look for one that may be forgotten */
-    uint32_t again_first;
-    uint32_t again_last;
+    uint32_t ended_count;
+    uint32_t *ended;     /* a heap of slots: the one that is forgotten first is at its top */
     uint32_t checkpoint; /* slot to which the running checkpoint has come */
     uint32_t window_s;   /* for how long they are remembered: the longest dedup window (R06) */
     uint32_t *held;      /* slots by submitter (R08) */
+    struct tri_envelope_list again[TRI_ENVELOPE_AGAIN_LISTS];
     uint32_t bodies[TRI_ENGINE_BODY_CLASSES];       /* that open envelopes hold */
     struct tri_envelope_row rows[TRI_ENVELOPE_MAX]; /* of the last NOTIFY */
 };
@@ -110,12 +126,20 @@ uint64_t tri_envelope_deadline_ns(const struct tri_engine *engine);
 uint32_t tri_envelope_index(const struct tri_engine *engine, const struct tri_envelope_slot *slot);
 /* Whether it has ended so long ago that it may be forgotten (R06). */
 bool tri_envelope_is_over(const struct tri_engine *engine, const struct tri_envelope_slot *slot);
+/* tri_envelope_forget forgets those that are over, up to some number. */
+void tri_envelope_forget(struct tri_engine *engine);
 
-/* tri_envelope_take takes a slot for `key`, which must not be known, at the cost of one that may be
- * forgotten; NULL: none is free. */
+/* tri_envelope_take takes a slot for `key`, which must not be known; NULL: none is free.
+ * tri_envelope_has_room asks whether it would be within envelopes_max. */
+bool tri_envelope_has_room(const struct tri_engine *engine);
 struct tri_envelope_slot *tri_envelope_take(struct tri_engine *engine, struct tri_key key,
                                             uint32_t submitter);
 struct tri_envelope_slot *tri_envelope_find(struct tri_engine *engine, struct tri_key key);
+/* The envelope that ended now, and will be forgotten at expires_s, is one of those. */
+void tri_envelope_keep(struct tri_engine *engine, struct tri_envelope_slot *slot,
+                       uint32_t expires_s);
+/* Of the ended ones that which will be forgotten first, or NULL. */
+struct tri_envelope_slot *tri_envelope_first_over(const struct tri_engine *engine);
 /* tri_envelope_give gives the slot back, and its body if it is open. */
 void tri_envelope_give(struct tri_engine *engine, struct tri_envelope_slot *slot);
 /* The body of an open envelope is counted, or is not counted any more. */

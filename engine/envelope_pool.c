@@ -2,8 +2,8 @@
 /* Envelopes: their memory, their slots by key, and what they hold of the bodies. */
 #include "engine/engine.h"
 
-/* Slots that one submit looks at for one that may be forgotten. */
-#define RECLAIM_LOOKS 1024U
+/* Envelopes that one submit forgets: more than it adds, and not so many that others wait. */
+#define FORGET_MAX 256U
 
 /* ---- memory ---- */
 
@@ -17,6 +17,11 @@ static uint32_t bucket_count_of(uint32_t slots)
     return count;
 }
 
+static uint32_t slots_of(const struct tri_engine_options *options)
+{
+    return options->envelopes_max + options->envelopes_slack;
+}
+
 static size_t rounded(size_t bytes)
 {
     return (bytes + TRI_CACHE_LINE - 1) / TRI_CACHE_LINE * TRI_CACHE_LINE;
@@ -27,9 +32,10 @@ size_t tri_envelopes_footprint(const struct tri_engine_options *options)
     if (options->envelopes_max == 0) {
         return 0;
     }
-    return rounded(tri_pool_footprint((uint32_t)sizeof(struct tri_envelope_slot),
-                                      options->envelopes_max)) +
-           rounded(bucket_count_of(options->envelopes_max) * sizeof(uint32_t)) +
+    return rounded(
+               tri_pool_footprint((uint32_t)sizeof(struct tri_envelope_slot), slots_of(options))) +
+           rounded(bucket_count_of(slots_of(options)) * sizeof(uint32_t)) +
+           rounded(slots_of(options) * sizeof(uint32_t)) +
            rounded((options->submitters_max + 1) * sizeof(uint32_t));
 }
 
@@ -41,17 +47,21 @@ void tri_envelopes_init(struct tri_envelopes *envelopes, void *memory,
     uint64_t window_ms = 0;
 
     *envelopes = (struct tri_envelopes){0};
-    envelopes->again_first = envelopes->again_last = TRI_NONE_INDEX;
+    for (uint32_t i = 0; i < TRI_ENVELOPE_AGAIN_LISTS; i++) {
+        envelopes->again[i].first = envelopes->again[i].last = TRI_NONE_INDEX;
+    }
     if (options->envelopes_max == 0) {
         return;
     }
-    envelopes->pool = tri_pool_init(at, slot_bytes, options->envelopes_max);
+    envelopes->pool = tri_pool_init(at, slot_bytes, slots_of(options));
     envelopes->at = tri_pool_base(envelopes->pool);
-    at += rounded(tri_pool_footprint(slot_bytes, options->envelopes_max));
-    envelopes->bucket_count = bucket_count_of(options->envelopes_max);
+    at += rounded(tri_pool_footprint(slot_bytes, slots_of(options)));
+    envelopes->bucket_count = bucket_count_of(slots_of(options));
     envelopes->buckets = (uint32_t *)(void *)at;
     memset(envelopes->buckets, 0xff, envelopes->bucket_count * sizeof(uint32_t));
     at += rounded(envelopes->bucket_count * sizeof(uint32_t));
+    envelopes->ended = (uint32_t *)(void *)at; /* up to ended_count it is written */
+    at += rounded(slots_of(options) * sizeof(uint32_t));
     envelopes->held = (uint32_t *)(void *)at;
     memset(envelopes->held, 0, (options->submitters_max + 1) * sizeof(uint32_t));
     for (uint32_t type = 0; type < TRI_TYPE_COUNT; type++) {
@@ -86,7 +96,7 @@ void tri_envelope_hold(struct tri_engine *engine, struct tri_envelope_slot *slot
 {
     slot->body = body;
     engine->envelopes.bodies[tri_arena_class(body)]++;
-    engine->submitters[slot->submitter].bodies[tri_arena_class(body)]++;
+    engine->submitters[slot->submitter].envelope_bodies[tri_arena_class(body)]++;
 }
 
 void tri_envelope_unhold(struct tri_engine *engine, struct tri_envelope_slot *slot)
@@ -94,10 +104,104 @@ void tri_envelope_unhold(struct tri_engine *engine, struct tri_envelope_slot *sl
     uint32_t class = tri_arena_class(slot->body);
 
     assert(engine->envelopes.bodies[class] > 0);
-    assert(engine->submitters[slot->submitter].bodies[class] > 0);
+    assert(engine->submitters[slot->submitter].envelope_bodies[class] > 0);
     engine->envelopes.bodies[class]--;
-    engine->submitters[slot->submitter].bodies[class]--;
+    engine->submitters[slot->submitter].envelope_bodies[class]--;
 }
+
+/* ---- the ended ones, by when they are forgotten: a heap ---- */
+
+static bool ended_is_before(const struct tri_envelopes *envelopes, uint32_t place, uint32_t other)
+{
+    return envelopes->at[envelopes->ended[place]].expires_s <
+           envelopes->at[envelopes->ended[other]].expires_s;
+}
+
+static void ended_put(struct tri_envelopes *envelopes, uint32_t place, uint32_t index)
+{
+    envelopes->ended[place] = index;
+    envelopes->at[index].ended_at = place;
+}
+
+static void ended_swap(struct tri_envelopes *envelopes, uint32_t place, uint32_t other)
+{
+    uint32_t index = envelopes->ended[place];
+
+    ended_put(envelopes, place, envelopes->ended[other]);
+    ended_put(envelopes, other, index);
+}
+
+static void ended_rise(struct tri_envelopes *envelopes, uint32_t place)
+{
+    while (place > 0 && ended_is_before(envelopes, place, (place - 1) / 2)) {
+        ended_swap(envelopes, place, (place - 1) / 2);
+        place = (place - 1) / 2;
+    }
+}
+
+static void ended_sink(struct tri_envelopes *envelopes, uint32_t place)
+{
+    for (;;) {
+        uint32_t first = 2 * place + 1;
+
+        if (first + 1 < envelopes->ended_count && ended_is_before(envelopes, first + 1, first)) {
+            first++;
+        }
+        if (first >= envelopes->ended_count || !ended_is_before(envelopes, first, place)) {
+            return;
+        }
+        ended_swap(envelopes, first, place);
+        place = first;
+    }
+}
+
+void tri_envelope_keep(struct tri_engine *engine, struct tri_envelope_slot *slot,
+                       uint32_t expires_s)
+{
+    struct tri_envelopes *envelopes = &engine->envelopes;
+
+    assert(!tri_envelope_is_open(slot));
+    slot->expires_s = expires_s;
+    ended_put(envelopes, envelopes->ended_count, tri_envelope_index(engine, slot));
+    envelopes->ended_count++;
+    ended_rise(envelopes, slot->ended_at);
+}
+
+static void envelope_unkeep(struct tri_engine *engine, const struct tri_envelope_slot *slot)
+{
+    struct tri_envelopes *envelopes = &engine->envelopes;
+    uint32_t place = slot->ended_at;
+
+    assert(place < envelopes->ended_count);
+    assert(&envelopes->at[envelopes->ended[place]] == slot);
+    envelopes->ended_count--;
+    if (place < envelopes->ended_count) {
+        ended_put(envelopes, place, envelopes->ended[envelopes->ended_count]);
+        ended_rise(envelopes, place);
+        ended_sink(envelopes, place);
+    }
+}
+
+struct tri_envelope_slot *tri_envelope_first_over(const struct tri_engine *engine)
+{
+    const struct tri_envelopes *envelopes = &engine->envelopes;
+
+    return envelopes->ended_count == 0 ? NULL : &envelopes->at[envelopes->ended[0]];
+}
+
+void tri_envelope_forget(struct tri_engine *engine)
+{
+    for (uint32_t i = 0; i < FORGET_MAX; i++) {
+        struct tri_envelope_slot *slot = tri_envelope_first_over(engine);
+
+        if (slot == NULL || !tri_envelope_is_over(engine, slot)) {
+            return;
+        }
+        tri_envelope_give(engine, slot);
+    }
+}
+
+/* ---- taken and given back ---- */
 
 void tri_envelope_give(struct tri_engine *engine, struct tri_envelope_slot *slot)
 {
@@ -113,6 +217,8 @@ void tri_envelope_give(struct tri_engine *engine, struct tri_envelope_slot *slot
     if (tri_envelope_is_open(slot)) {
         tri_envelope_unhold(engine, slot);
         tri_arena_give(engine->bodies, slot->body);
+    } else {
+        envelope_unkeep(engine, slot);
     }
     assert(engine->envelopes.held[slot->submitter] > 0);
     engine->envelopes.held[slot->submitter]--;
@@ -137,24 +243,10 @@ struct tri_envelope_slot *tri_envelope_find(struct tri_engine *engine, struct tr
     return NULL;
 }
 
-/* Forgets one that is over, if one is found soon. */
-static void envelope_reclaim(struct tri_engine *engine)
+bool tri_envelope_has_room(const struct tri_engine *engine)
 {
-    struct tri_envelopes *envelopes = &engine->envelopes;
-
-    for (uint32_t i = 0; i < RECLAIM_LOOKS; i++) {
-        uint32_t index = tri_pool_next(envelopes->pool, envelopes->hand);
-
-        if (index == TRI_NONE_INDEX) {
-            envelopes->hand = 0;
-            continue;
-        }
-        envelopes->hand = index + 1;
-        if (tri_envelope_is_over(engine, &envelopes->at[index])) {
-            tri_envelope_give(engine, &envelopes->at[index]);
-            return;
-        }
-    }
+    return engine->envelopes.pool != NULL &&
+           tri_pool_count(engine->envelopes.pool) < engine->options.envelopes_max;
 }
 
 struct tri_envelope_slot *tri_envelope_take(struct tri_engine *engine, struct tri_key key,
@@ -168,15 +260,13 @@ struct tri_envelope_slot *tri_envelope_take(struct tri_engine *engine, struct tr
         return NULL;
     }
     if (tri_pool_take(envelopes->pool, &index) != TRI_OK) {
-        envelope_reclaim(engine);
-        if (tri_pool_take(envelopes->pool, &index) != TRI_OK) {
-            return NULL;
-        }
+        return NULL;
     }
     slot = &envelopes->at[index];
     slot->key = key;
     slot->submitter = (uint16_t)submitter;
     slot->again_next = TRI_NONE_INDEX;
+    slot->client_oldest = 1;
     envelopes->generation =
         (envelopes->generation + 1) & ((UINT32_C(1) << TRI_ENVELOPE_GENERATION_BITS) - 1);
     slot->generation = envelopes->generation;
@@ -203,7 +293,7 @@ enum tri_result tri_engine_delivery(const struct tri_engine *engine, uint32_t sl
 {
     const struct tri_envelope_slot *envelope;
 
-    assert(slot < engine->options.envelopes_max);
+    assert(slot < slots_of(&engine->options));
     envelope = &engine->envelopes.at[slot];
     if (envelope->generation != generation || !tri_envelope_is_open(envelope) ||
         position >= envelope->begun) {

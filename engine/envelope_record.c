@@ -29,7 +29,7 @@ static const struct tri_envelope_slot *record_slot(const struct tri_engine *engi
 {
     const struct tri_envelope_slot *slot = &engine->envelopes.at[append->append.slot];
 
-    assert(append->append.slot < engine->options.envelopes_max);
+    assert(append->append.slot < engine->options.envelopes_max + engine->options.envelopes_slack);
     assert(slot->key.lo == append->round.key.lo);
     assert(slot->key.hi == append->round.key.hi);
     return slot;
@@ -182,6 +182,7 @@ static void get_deliveries(struct reader *reader, struct told *told)
         struct tri_envelope_delivery *delivery = &told->slot.deliveries[i];
         uint32_t bytes = (uint32_t)get(reader, 4);
         struct tri_text id;
+        uint32_t ttl_s;
 
         if (bytes == 0 || bytes > TRI_FRAME_BYTES_MAX - told->body_bytes ||
             !reader_has(reader, bytes)) {
@@ -189,7 +190,7 @@ static void get_deliveries(struct reader *reader, struct told *told)
             return;
         }
         told->canonical[i] = (struct tri_bytes){.at = reader->at, .bytes = bytes};
-        if (!tri_wire_delivery_id(told->canonical[i], &id)) {
+        if (!tri_wire_delivery(told->canonical[i], &id, &ttl_s)) {
             reader_expect(reader, false, "a delivery cannot be read");
             return;
         }
@@ -252,6 +253,19 @@ static void slot_fill(struct tri_envelope_slot *slot, const struct tri_envelope_
     memcpy(slot->deliveries, told->deliveries, sizeof(slot->deliveries));
 }
 
+/* An open envelope goes on, whatever has to be forgotten for it. */
+static struct tri_envelope_slot *replay_take(struct tri_engine *engine, struct tri_key key)
+{
+    struct tri_envelope_slot *slot = tri_envelope_take(engine, key, 0);
+    struct tri_envelope_slot *ended = tri_envelope_first_over(engine);
+
+    if (slot == NULL && ended != NULL) {
+        tri_envelope_give(engine, ended);
+        slot = tri_envelope_take(engine, key, 0);
+    }
+    return slot;
+}
+
 static enum tri_result replay_open(struct tri_engine *engine, const struct told *told,
                                    const char **fault)
 {
@@ -259,11 +273,11 @@ static enum tri_result replay_open(struct tri_engine *engine, const struct told 
     uint8_t *to;
     uint32_t body;
 
-    *fault = "more envelopes were open or remembered than the capacities allow";
+    *fault = "more envelopes were open than the capacities allow";
     if (tri_restore_take_body(engine, told->body_bytes, &body) != TRI_OK) {
         return TRI_FULL;
     }
-    slot = tri_envelope_take(engine, told->slot.key, 0);
+    slot = replay_take(engine, told->slot.key);
     if (slot == NULL) {
         tri_arena_give(engine->bodies, body);
         return TRI_FULL;
@@ -297,23 +311,30 @@ static enum tri_result replay_step(struct tri_envelope_slot *slot, const struct 
     return TRI_OK;
 }
 
+/* A result is taken back as far as there is room: records of several engines may come to one, and
+ * the wall clock may have been set back, so that what was forgotten is not over any more.  Those
+ * that would be forgotten first give way; their deliveries have results of their own (R01). */
 static enum tri_result replay_end(struct tri_engine *engine, const struct tri_replay *replay,
-                                  const struct told *told, const char **fault)
+                                  const struct told *told)
 {
     uint64_t expires_ns = replay->now_ns + told->rest_ms * TRI_NS_PER_MS;
-    struct tri_envelope_slot *slot;
+    uint32_t expires_s = (uint32_t)((expires_ns + TRI_NS_PER_S - 1) / TRI_NS_PER_S);
+    struct tri_envelope_slot *slot = tri_envelope_first_over(engine);
 
     if (told->rest_ms == 0) {
         return TRI_STALE; /* R06: its window is over */
     }
-    slot = tri_envelope_take(engine, told->slot.key, 0);
-    if (slot == NULL) {
-        *fault = "more envelopes were open or remembered than the capacities allow";
-        return TRI_FULL;
+    if (!tri_envelope_has_room(engine) && slot != NULL && slot->expires_s < expires_s) {
+        tri_envelope_give(engine, slot);
     }
+    if (!tri_envelope_has_room(engine)) {
+        return TRI_STALE;
+    }
+    slot = tri_envelope_take(engine, told->slot.key, 0);
+    assert(slot != NULL);
     slot_fill(slot, &told->slot);
     tri_envelope_conclude(slot);
-    slot->expires_s = (uint32_t)((expires_ns + TRI_NS_PER_S - 1) / TRI_NS_PER_S);
+    tri_envelope_keep(engine, slot, expires_s);
     return TRI_OK;
 }
 
@@ -337,7 +358,7 @@ enum tri_result tri_envelope_replay(struct tri_engine *engine, const struct tri_
         tri_envelope_give(engine, slot); /* what the record says takes its place */
     }
     return replay->kind == TRI_RECORD_ENVELOPE ? replay_open(engine, &told, fault)
-                                               : replay_end(engine, replay, &told, fault);
+                                               : replay_end(engine, replay, &told);
 }
 
 bool tri_envelope_pack(struct tri_engine *engine)

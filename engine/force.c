@@ -7,6 +7,7 @@
  * consequence leaves.  Without one the end of the message's TTL leaves the hold (C04).
  */
 #include "engine/engine.h"
+#include "engine/order.h"
 
 void tri_force_hold(struct tri_engine *engine, struct tri_round *round)
 {
@@ -16,7 +17,26 @@ void tri_force_hold(struct tri_engine *engine, struct tri_round *round)
 
     assert(tri_round_is_held(round));
     rest_ms = rest_ms < whole_ms ? rest_ms : whole_ms;
+    engine->held_count++;
+    /* R08: a verdict asks for no share any more, so it has to have it by then. */
+    tri_act_wait_for(engine, round, tri_round_all(round));
     tri_act_timer(engine, round, TRI_TIMER_MESSAGE, engine->now_ns + rest_ms * TRI_NS_PER_MS);
+}
+
+uint64_t tri_force_ahead_ms(const struct tri_engine *engine, const struct tri_round *round)
+{
+    const struct tri_bytes canonical = {tri_round_canonical(round), round->canonical_bytes};
+    uint64_t dated_ms;
+    bool is_dated;
+
+    assert(round->is_forced);
+    is_dated = tri_message_dated(canonical, &dated_ms);
+    assert(is_dated); /* when it came in, and in replay */
+    if (dated_ms > engine->wall_ms + TRI_FORCE_AHEAD_MS_MAX) {
+        dated_ms = engine->wall_ms + TRI_FORCE_AHEAD_MS_MAX; /* the wall clock has gone back */
+    }
+    dated_ms += engine->options.clock_allowance_ms;
+    return dated_ms > engine->wall_ms ? dated_ms - engine->wall_ms : 0;
 }
 
 /* The record keeps the verdict; the first PREPARE waits for it. */

@@ -34,6 +34,9 @@ static_assert(TRI_TARGETS_MAX == 64, "who has answered is one bit per target in 
 #define TRI_WAITERS_MAX      8U     /* clients attached to one message (R01) */
 #define TRI_REDELIVERIES_MAX 64U    /* of one shard at a time (F04) */
 
+#define TRI_FORCE_AHEAD_MS_MAX \
+    UINT64_C(86400000) /* how far ahead a forced message is dated (F06) */
+
 #define TRI_NS_PER_MS UINT64_C(1000000)
 #define TRI_NS_PER_S  UINT64_C(1000000000)
 

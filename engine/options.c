@@ -80,6 +80,9 @@ static const char *check_capacities(const struct tri_engine_options *options)
     if (options->envelopes_max > TRI_ENVELOPES_MAX) {
         return "envelopes_max: must be 0..65536";
     }
+    if (options->envelopes_slack > TRI_ENVELOPES_MAX - options->envelopes_max) {
+        return "envelopes_slack: with envelopes_max, must be 0..65536";
+    }
     for (uint32_t i = 0; i < TRI_ENGINE_BODY_CLASSES; i++) {
         if (options->body_counts[i] > TRI_ARENA_SLOTS_MAX) {
             return "body_counts: must be 0..2^26 each";

@@ -22,4 +22,8 @@ bool tri_tokens_are_whole(struct tri_bytes tokens);
  * tri_order_content() can read it. */
 bool tri_inner_is_whole(struct tri_bytes inner);
 
+/* tri_message_dated reads when a message was made, from its canonical bytes; false: they are none.
+ */
+bool tri_message_dated(struct tri_bytes canonical, uint64_t *timestamp_ms);
+
 #endif

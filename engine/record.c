@@ -473,7 +473,11 @@ static const char *held_fault(enum tri_record kind, const struct tri_record_part
     const struct tri_record_standing *standing = &parts->standing;
     uint64_t begun_ms = parts->content.expires_at_ms - parts->content.ttl_ms;
     bool is_held = standing->stage == TRI_STAGE_HELD;
+    uint64_t dated_ms;
 
+    if (parts->content.is_forced && !tri_message_dated(parts->content.canonical, &dated_ms)) {
+        return "the message cannot be read";
+    }
     if (is_held != parts->content.is_forced && (is_held || kind == TRI_RECORD_ACCEPT)) {
         return "a hold without a forced message, or the other way round";
     }
@@ -531,7 +535,7 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
     parts->has_targets = (has & PART_TARGETS) != 0;
     parts->has_window = (has & PART_WINDOW) != 0;
     parts->has_result = (has & PART_RESULT) != 0;
-    parts->has_place = (has & PART_PLACE) != 0;
+    parts->has_place = false;
     parts->key.lo = get(&reader, 8);
     if (kind != TRI_RECORD_CHECKPOINT) {
         parts->key.hi = get(&reader, 8);
@@ -558,7 +562,9 @@ enum tri_result tri_record_decode(enum tri_record kind, struct tri_bytes payload
     if (parts->has_result && reader.fault == NULL) {
         get_result(&reader, &parts->result);
     }
-    if (parts->has_place && reader.fault == NULL) {
+    /* Journals from before there were finality records end before it. */
+    if ((has & PART_PLACE) != 0 && reader.fault == NULL && reader.at != reader.end) {
+        parts->has_place = true;
         parts->place.oss_epoch = get(&reader, 8);
         parts->place.issued_at_ms = get(&reader, 8);
         reader_expect(&reader, parts->place.oss_epoch != 0, "no epoch");

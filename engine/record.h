@@ -120,7 +120,8 @@ struct tri_record_result {
     uint16_t chains[TRI_TARGETS_MAX];
 };
 
-/* PRIMARY: its place among the finality records (F01, F08). */
+/* PRIMARY: its place among the finality records (F01, F08).  A record from before there were any
+ * has none. */
 struct tri_record_place {
     uint64_t oss_epoch; /* >= 1 */
     uint64_t issued_at_ms;

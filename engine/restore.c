@@ -453,12 +453,12 @@ void tri_engine_replayed(struct tri_engine *engine, struct tri_replayed *replaye
     const struct tri_round *round = restore_find(engine, parts->key);
 
     assert(engine->lsn == 0);
-    assert(parts->has_place);
-    *replayed = (struct tri_replayed){
-        .oss_epoch = parts->place.oss_epoch,
-        .issued_at_ms = parts->place.issued_at_ms,
-        .is_known = round != NULL,
-    };
+    assert(parts->has_standing && !parts->has_content);
+    *replayed = (struct tri_replayed){.is_known = round != NULL};
+    if (parts->has_place) {
+        replayed->oss_epoch = parts->place.oss_epoch;
+        replayed->issued_at_ms = parts->place.issued_at_ms;
+    }
     if (round != NULL) {
         tri_view_round(engine, round, &replayed->round);
     }

@@ -433,13 +433,21 @@ const uint8_t *tri_wire_put_submit(struct tri_writer *writer, const struct tri_m
 
 /* tri_wire_put_delivery writes the body of the SUBMIT that a delivery is. */
 void tri_wire_put_delivery(struct tri_writer *writer, struct tri_bytes canonical);
-/* tri_wire_delivery_id says whether the bytes are a delivery, and which. */
-bool tri_wire_delivery_id(struct tri_bytes canonical, struct tri_text *id);
+/* tri_wire_delivery says whether the bytes are a delivery, which, and for how long it may live. */
+bool tri_wire_delivery(struct tri_bytes canonical, struct tri_text *id, uint32_t *ttl_s);
 
-/* tri_wire_peek_answer reads what an ACK, a NOTICE or an ERROR says in short: of an ERROR the code,
- * and REJECTED.  False: it is another frame, or none. */
+/* What an ACK says in short, or an ERROR: REJECTED. */
+struct tri_wire_answer {
+    enum tri_ack_type type;
+    enum tri_error code;
+    bool is_duplicate;
+    bool is_refusal; /* REJECTED, and that says nothing of the message: it was not accepted, or goes
+                      * on and somebody else is told of it */
+};
+/* tri_wire_peek_answer reads an ACK, an ERROR, or that it is a NOTICE, of which *answer is void.
+ * False: it is another frame, or none. */
 bool tri_wire_peek_answer(const uint8_t *body, uint32_t bytes, enum tri_frame_type *type,
-                          enum tri_ack_type *ack_type, enum tri_error *code);
+                          struct tri_wire_answer *answer);
 
 /* Building blocks for frames made from a template: canonical msgpack, shortest forms. */
 void tri_put_array(struct tri_writer *writer, uint32_t count);

@@ -137,7 +137,7 @@ void tri_wire_put_delivery(struct tri_writer *writer, struct tri_bytes canonical
     tri_put_raw(writer, canonical.at, canonical.bytes);
 }
 
-bool tri_wire_delivery_id(struct tri_bytes canonical, struct tri_text *id)
+bool tri_wire_delivery(struct tri_bytes canonical, struct tri_text *id, uint32_t *ttl_s)
 {
     struct tri_message message;
     struct tri_wire_fault ignored;
@@ -148,22 +148,24 @@ bool tri_wire_delivery_id(struct tri_bytes canonical, struct tri_text *id)
         return false;
     }
     *id = message.id;
+    *ttl_s = message.ttl_s;
     return true;
 }
 
 bool tri_wire_peek_answer(const uint8_t *body, uint32_t bytes, enum tri_frame_type *type,
-                          enum tri_ack_type *ack_type, enum tri_error *code)
+                          struct tri_wire_answer *answer)
 {
     struct tri_wire_fault fault;
     struct tri_text id;
     struct tri_cursor cursor = {body, body, body + bytes, &fault};
     uint32_t value = TRI_ACK_REJECTED;
+    tri_attempt attempt;
+    uint32_t targets;
 
     if (tri_wire_peek(body, bytes, type, &id, &fault) != TRI_OK) {
         return false;
     }
-    *ack_type = TRI_ACK_REJECTED;
-    *code = TRI_ERROR_NONE;
+    *answer = (struct tri_wire_answer){.type = TRI_ACK_REJECTED, .code = TRI_ERROR_NONE};
     cursor.at = (const uint8_t *)id.at + id.bytes;
     if (*type == TRI_FRAME_NOTICE) {
         return true;
@@ -175,6 +177,20 @@ bool tri_wire_peek_answer(const uint8_t *body, uint32_t bytes, enum tri_frame_ty
         !tri_get_enum(&cursor, TRI_ACK_PHASE_PREPARE_OK, &value, "ackType")) {
         return false;
     }
-    *ack_type = (enum tri_ack_type)value;
-    return tri_get_code(&cursor, code, "errorCode");
+    answer->type = (enum tri_ack_type)value;
+    if (!tri_get_code(&cursor, &answer->code, "errorCode")) {
+        return false;
+    }
+    if (*type == TRI_FRAME_ERROR) {
+        return true;
+    }
+    if (!tri_get_bool(&cursor, &answer->is_duplicate, "duplicate") ||
+        !tri_get_attempt(&cursor, 0, &attempt) ||
+        !tri_get_array(&cursor, 0, TRI_TARGETS_MAX, &targets, "targets")) {
+        return false;
+    }
+    /* Whoever is told that another waits in his place gets no targets either. */
+    answer->is_refusal = answer->type == TRI_ACK_REJECTED &&
+                         (attempt == 0 || (answer->is_duplicate && targets == 0));
+    return true;
 }

@@ -2,6 +2,7 @@
 /*
  * Frames in: those between a client and the server, SUBMIT above all, and the handshake.
  */
+#include "engine/order.h"
 #include "engine/wire_cursor.h"
 
 static bool get_version(struct tri_cursor *cursor)
@@ -112,6 +113,22 @@ bool tri_read_submit(struct tri_cursor *shared, struct tri_message *message)
     message->canonical.at = head;
     message->canonical.bytes = (uint32_t)(cursor.at - head);
     shared->at = cursor.at;
+    return true;
+}
+
+bool tri_message_dated(struct tri_bytes canonical, uint64_t *timestamp_ms)
+{
+    struct tri_wire_fault fault;
+    struct tri_cursor cursor = {.body = canonical.at,
+                                .at = canonical.at,
+                                .end = canonical.at + canonical.bytes,
+                                .fault = &fault};
+    struct tri_message message;
+
+    if (!tri_get_id(&cursor, &message.id) || !get_routing(&cursor, &message)) {
+        return false;
+    }
+    *timestamp_ms = message.timestamp_ms;
     return true;
 }
 

@@ -205,6 +205,35 @@ int tri_archive_sync(struct tri_archive *archive, char trouble[TRI_ARCHIVE_TROUB
     return tri_archive_failed(archive, trouble);
 }
 
+uint32_t tri_archive_flush_begin(struct tri_archive *archive, int files[TRI_ARCHIVE_FLUSH_MAX])
+{
+    uint32_t count = 0;
+
+    assert(archive->failed == 0);
+    assert(archive->stream_count < TRI_ARCHIVE_FLUSH_MAX);
+    for (uint32_t i = 0; i < archive->stream_count; i++) {
+        if (archive->streams[i].is_dirty) {
+            archive->streams[i].is_dirty = false;
+            files[count++] = archive->streams[i].file;
+        }
+    }
+    if (archive->is_directory_dirty) {
+        archive->is_directory_dirty = false;
+        files[count++] = archive->directory;
+    }
+    return count;
+}
+
+int tri_archive_flush_end(struct tri_archive *archive, int result,
+                          char trouble[TRI_ARCHIVE_TROUBLE_BYTES])
+{
+    if (result != 0 && archive->failed == 0) {
+        (void)tri_archive_fail(archive, "", result, "cannot be flushed");
+    }
+    archive->counts.syncs += archive->failed == 0 ? 1 : 0;
+    return tri_archive_failed(archive, trouble);
+}
+
 /* ---- records ---- */
 
 static struct archive_stream *archive_find(const struct tri_archive *archive, uint32_t epoch,
@@ -228,6 +257,16 @@ uint64_t tri_archive_last(const struct tri_archive *archive, uint32_t epoch, uin
     }
     closed = tri_archive_manifest_find(&archive->manifest, epoch, shard);
     return closed == NULL ? 0 : closed->records;
+}
+
+void tri_archive_end_at(const struct tri_archive *archive, uint32_t epoch, uint32_t shard,
+                        uint64_t *first, uint64_t *end)
+{
+    const struct archive_stream *stream = archive_find(archive, epoch, shard);
+
+    assert(stream != NULL);
+    *first = stream->file_first;
+    *end = stream->file_bytes;
 }
 
 /* Puts a chain into its place among those of the record, if it is not there.  False: too many. */
@@ -351,6 +390,7 @@ static int append_room(struct tri_archive *archive, struct archive_stream *strea
         failed = write_buffer(archive);
     }
     if (failed == 0 && is_full) { /* whole and durable before the next begins */
+        stream->is_dirty = true;  /* a flush that is under way may end later */
         failed = sync_stream(archive, stream);
         failed = failed == 0 ? sync_directory(archive) : failed;
         if (failed == 0 && stream->file >= 0) {
@@ -452,13 +492,14 @@ int tri_archive_append(struct tri_archive *archive, uint32_t epoch, uint32_t sha
             shard,
             is_known ? "was closed with fewer records; restore the archive that "
                        "belongs to the journal"
-                     : "was never opened");
+                     : "was never opened; the archive is older than the journal: put its newest "
+                       "copy back");
     }
     if (oss_epoch != last + 1) {
         return tri_archive_say(archive, trouble, "", -EEXIST,
                                "record %" PRIu64 " of stream %" PRIu32 "-%" PRIu32
-                               " cannot follow record %" PRIu64 ": those between are missing; "
-                               "restore the archive that belongs to the journal",
+                               " cannot follow record %" PRIu64 ": those between are missing; put "
+                               "the archive's newest copy back",
                                oss_epoch, epoch, shard, last);
     }
     return append_record(archive, stream, entries, count, trouble);

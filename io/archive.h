@@ -62,8 +62,18 @@ int tri_archive_open(struct tri_archive **archive, const char *path,
 /* Accepts NULL.  Writes nothing more. */
 void tri_archive_close(struct tri_archive *archive);
 
+/* What tells the archive apart from others: the archiveId of its headers. */
+void tri_archive_id(const struct tri_archive *archive, uint8_t id[TRI_FINALITY_ARCHIVE_BYTES]);
+/* The key of the manifest's last line. */
+void tri_archive_key(const struct tri_archive *archive, uint8_t key[TRI_SIGNER_PUBLIC_BYTES]);
+
 /* The last ossEpoch that stream (epoch, shard) has in the archive, 0 = none. */
 uint64_t tri_archive_last(const struct tri_archive *archive, uint32_t epoch, uint32_t shard);
+
+/* tri_archive_end_at tells where that record ends, if its stream is open: the first record of its
+ * file, 0 = none is begun, and the offset behind it. */
+void tri_archive_end_at(const struct tri_archive *archive, uint32_t epoch, uint32_t shard,
+                        uint64_t *first, uint64_t *end);
 
 /* One message on its way into a record. */
 struct tri_archive_entry {
@@ -103,6 +113,22 @@ int tri_archive_end(struct tri_archive *archive, char trouble[TRI_ARCHIVE_TROUBL
  * failure of either nothing is written any more: they and append return it again (D03). */
 int tri_archive_write(struct tri_archive *archive, char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
 int tri_archive_sync(struct tri_archive *archive, char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
+
+/*
+ * The same without waiting, for an owner with a ring: after tri_archive_write(),
+ * tri_archive_flush_begin names what has to be flushed (fdatasync each) for everything that was
+ * handed over so far to be durable, and tri_archive_flush_end takes how that ended: 0, or -errno of
+ * the one that failed.  Records may be appended and written in between; one flush at a time.
+ *
+ * files  out; the archive's own, they may be closed in between by nobody but the kernel's last
+ * user.
+ *
+ * Returns how many, 0 = all is durable.
+ */
+#define TRI_ARCHIVE_FLUSH_MAX 65U
+uint32_t tri_archive_flush_begin(struct tri_archive *archive, int files[TRI_ARCHIVE_FLUSH_MAX]);
+int tri_archive_flush_end(struct tri_archive *archive, int result,
+                          char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
 
 struct tri_archive_counts {
     uint64_t records;  /* appended by this process */

@@ -4,16 +4,16 @@
 #include <assert.h>
 #include <string.h>
 
-#define QUESTION_BLOCKS 4U
+#include "shards/finality.h"
+
+#define QUESTION_BLOCKS 32U
 #define RESULT_BLOCKS   TRI_DESK_FORWARDS_MAX
 #define ORDER_BLOCKS    8U
 
 struct question_head {
     tri_port port;
-    uint32_t role;
     uint32_t name_bytes;
     uint32_t frame_bytes;
-    uint32_t unused;
 };
 
 struct order_head {
@@ -29,7 +29,8 @@ struct order_head {
 static_assert(sizeof(struct question_head) + TRI_IDENTITY_BYTES_MAX + TRI_FRAME_BYTES_MAX <=
                   TRI_PIPE_RECORD_BYTES_MAX,
               "any question fits");
-static_assert(sizeof(struct order_head) + 4096U + TRI_FRAME_BYTES_MAX + TRI_FRAME_HEADER_BYTES <=
+static_assert(sizeof(struct order_head) + TRI_LEAF_BYTES_MAX + TRI_FRAME_BYTES_MAX +
+                      TRI_FRAME_HEADER_BYTES <=
                   TRI_PIPE_RECORD_BYTES_MAX,
               "any order fits");
 static_assert(RESULT_BLOCKS >= TRI_DESK_FORWARDS_MAX, "each result may take a block");
@@ -55,7 +56,6 @@ static bool question_put(struct tri_pipe *pipe, const struct tri_desk_question *
 {
     struct question_head head = {
         .port = question->port,
-        .role = question->role,
         .name_bytes = question->name.bytes,
         .frame_bytes = question->frame.bytes,
     };
@@ -88,7 +88,6 @@ static bool question_get(struct tri_pipe *pipe, struct tri_desk_question *questi
     assert(bytes == sizeof(head) + head.name_bytes + head.frame_bytes);
     *question = (struct tri_desk_question){
         .port = head.port,
-        .role = (enum tri_role)head.role,
         .name = {.at = (const char *)record + sizeof(head), .bytes = head.name_bytes},
         .frame = {.at = record + sizeof(head) + head.name_bytes, .bytes = head.frame_bytes},
     };

@@ -32,8 +32,7 @@ void tri_desk_init(struct tri_desk *desk, void *memory);
 
 /* A frame for the archivist. */
 struct tri_desk_question {
-    tri_port port; /* where the answer goes */
-    enum tri_role role;
+    tri_port port;          /* where the answer goes */
     struct tri_text name;   /* of the identity that asks */
     struct tri_bytes frame; /* without its length; checked */
 };

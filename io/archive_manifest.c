@@ -375,6 +375,7 @@ int tri_archive_manifest_add(struct tri_archive_manifest *manifest,
     }
     if (failed == 0) {
         memcpy(manifest->chain, line->chain, sizeof(manifest->chain));
+        memcpy(manifest->key, line->key, sizeof(manifest->key));
         manifest->line_count++;
     }
     return failed;

@@ -70,10 +70,11 @@ struct tri_archive_stream {
 
 struct tri_archive_manifest {
     uint8_t archive[TRI_FINALITY_ARCHIVE_BYTES];
-    uint8_t chain[TRI_DIGEST_BYTES]; /* of the last whole line */
-    uint64_t line_count;             /* whole lines */
-    uint64_t bytes;                  /* of the whole lines */
-    bool is_torn;                    /* behind them stands a part of one */
+    uint8_t chain[TRI_DIGEST_BYTES];      /* of the last whole line */
+    uint8_t key[TRI_SIGNER_PUBLIC_BYTES]; /* that signed it */
+    uint64_t line_count;                  /* whole lines */
+    uint64_t bytes;                       /* of the whole lines */
+    bool is_torn;                         /* behind them stands a part of one */
     uint32_t stream_count;
     uint32_t stream_room;
     struct tri_archive_stream *streams; /* by epoch and shard; owned */

@@ -511,6 +511,18 @@ int tri_archive_open(struct tri_archive **archive, const char *path,
     return 0;
 }
 
+void tri_archive_id(const struct tri_archive *archive, uint8_t id[TRI_FINALITY_ARCHIVE_BYTES])
+{
+    assert(archive->manifest.line_count > 0);
+    memcpy(id, archive->manifest.archive, TRI_FINALITY_ARCHIVE_BYTES);
+}
+
+void tri_archive_key(const struct tri_archive *archive, uint8_t key[TRI_SIGNER_PUBLIC_BYTES])
+{
+    assert(archive->manifest.line_count > 0);
+    memcpy(key, archive->manifest.key, TRI_SIGNER_PUBLIC_BYTES);
+}
+
 void tri_archive_close(struct tri_archive *archive)
 {
     if (archive == NULL) {

@@ -14,7 +14,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 
 #include "engine/wire.h"
 #include "io/archive_internal.h"
+#include "io/state.h"
 
 /* Signatures cost most of a check.  Only a tail can be torn, so only its records' are checked here;
  * those before it are for who verifies the archive.  Two of the largest records: the torn one, and
@@ -60,11 +60,10 @@ static int walk_open(const struct tri_archive *archive, const struct archive_fil
     int descriptor = 0;
 
     tri_archive_name_put(file->epoch, file->shard, file->first, name);
-    descriptor = openat(archive->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    descriptor = tri_state_file(archive->directory, name);
     if (descriptor < 0) {
-        descriptor = -errno;
         return tri_archive_say(archive, trouble, name, descriptor, "cannot be opened: %s",
-                               strerror(-descriptor));
+                               tri_state_why(descriptor));
     }
     return descriptor;
 }

@@ -16,6 +16,7 @@
 #define ARCHIVIST_COMPLETIONS   256U
 #define ARCHIVIST_STACK_BYTES   (UINT32_C(1) << 20)
 #define ARCHIVIST_KIND_END      16U
+#define ARCHIVIST_KIND_FLUSH    17U
 #define ARCHIVIST_BEGIN_POLL_NS (50L * 1000)
 /* While there is work it looks at the tapes so often, which their credit outlasts. */
 #define ARCHIVIST_PAUSE_NS      (1U * TRI_NS_PER_MS)
@@ -27,11 +28,13 @@ void tri_archivist_fail(struct tri_archivist *archivist)
     TRI_LOG(TRI_LOG_ERROR, "archive-failed",
             "reason=\"%s\" effect=\"no new messages; restart when the cause is mended\"",
             archivist->trouble);
-    /* pairs with the acquire in tri_archivist_counts */
-    atomic_store_explicit(&archivist->has_failed, 1, memory_order_release);
+    /* Only a hint to stop: nothing else is published by it, so it needs no order. */
+    atomic_store_explicit(&archivist->has_failed, 1, memory_order_relaxed);
     for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
         tri_tape_fail(&archivist->options.tapes[shard]);
+        archivist->options.wake(archivist->options.context, &archivist->loop, shard);
     }
+    tri_loop_submit(&archivist->loop);
 }
 
 void tri_archivist_fail_pending(struct tri_archivist *archivist)
@@ -41,30 +44,25 @@ void tri_archivist_fail_pending(struct tri_archivist *archivist)
     tri_archivist_fail(archivist);
 }
 
-static void archivist_publish(struct tri_archivist *archivist)
-{
-    struct tri_archive_counts counts = tri_archive_counts(archivist->options.archive);
-
-    atomic_store_explicit(&archivist->records, counts.records, memory_order_relaxed);
-    atomic_store_explicit(&archivist->messages, counts.messages, memory_order_relaxed);
-    atomic_store_explicit(&archivist->record_bytes, counts.bytes, memory_order_relaxed);
-    atomic_store_explicit(&archivist->syncs, counts.syncs, memory_order_relaxed);
-}
-
 /* ---- one shard ---- */
 
 /* Makes the record of a gathered epoch; false: the archive has failed. */
 static bool archivist_record(struct tri_archivist *archivist, uint32_t shard)
 {
     struct archivist_epoch *epoch = &archivist->epochs[shard];
+    uint64_t first = 0;
+    uint64_t end = 0;
 
     if (tri_archive_append(archivist->options.archive, archivist->options.epoch, shard,
                            epoch->number, epoch->entries, epoch->count, archivist->trouble) != 0) {
         tri_archivist_fail(archivist);
         return false;
     }
+    tri_archive_end_at(archivist->options.archive, archivist->options.epoch, shard, &first, &end);
     if (tri_pending_recorded(archivist->options.pending, archivist->options.epoch, shard,
-                             epoch->number, epoch->entries, epoch->count) != 0) {
+                             epoch->number, epoch->entries, epoch->count) != 0 ||
+        tri_pending_placed(archivist->options.pending, archivist->options.epoch, shard,
+                           epoch->number, first, end) != 0) {
         tri_archivist_fail_pending(archivist);
         return false;
     }
@@ -134,10 +132,10 @@ static uint32_t archivist_drain(struct tri_archivist *archivist, uint32_t shard)
 
 /* ---- the disk ---- */
 
-static void archivist_write(struct tri_archivist *archivist)
+/* Gives the kernel what was appended. */
+static void archivist_hand_over(struct tri_archivist *archivist)
 {
-    if (!archivist->is_dirty ||
-        (!archivist->is_ending && archivist->now_ns - archivist->written_ns < ARCHIVIST_WRITE_NS)) {
+    if (!archivist->is_dirty) {
         return;
     }
     archivist->is_dirty = false;
@@ -147,7 +145,13 @@ static void archivist_write(struct tri_archivist *archivist)
         return;
     }
     tri_pending_written(archivist->options.pending);
-    archivist_publish(archivist);
+}
+
+static void archivist_write(struct tri_archivist *archivist)
+{
+    if (archivist->is_ending || archivist->now_ns - archivist->written_ns >= ARCHIVIST_WRITE_NS) {
+        archivist_hand_over(archivist);
+    }
 }
 
 /* A checkpoint waits for what it would drop. */
@@ -162,26 +166,57 @@ static bool archivist_is_wanted(const struct tri_archivist *archivist)
     return shard < archivist->options.shards;
 }
 
+/* Everything that the last flush began with is durable. */
+static void archivist_flushed(struct tri_archivist *archivist)
+{
+    if (tri_archive_flush_end(archivist->options.archive, archivist->flush_result,
+                              archivist->trouble) != 0) {
+        tri_archivist_fail(archivist);
+        return;
+    }
+    for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
+        tri_tape_archived(&archivist->options.tapes[shard], archivist->epochs[shard].flushing_lsn);
+    }
+}
+
+/* Begins a flush: the thread goes on while the disk works. */
+static void archivist_flush(struct tri_archivist *archivist)
+{
+    int files[TRI_ARCHIVE_FLUSH_MAX];
+    uint32_t count = 0;
+
+    archivist->is_unsynced = false;
+    archivist->synced_ns = archivist->now_ns;
+    archivist->flush_result = 0;
+    for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
+        archivist->epochs[shard].flushing_lsn = archivist->epochs[shard].appended_lsn;
+    }
+    count = tri_archive_flush_begin(archivist->options.archive, files);
+    archivist->flushes = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct io_uring_sqe *request = tri_loop_request(&archivist->loop);
+
+        io_uring_prep_fsync(request, files[i], IORING_FSYNC_DATASYNC);
+        request->user_data = TRI_LOOP_DATA(ARCHIVIST_KIND_FLUSH, 0);
+    }
+    tri_loop_submit(&archivist->loop); /* a file may be closed as soon as the kernel has it */
+    if (count == 0) {
+        archivist_flushed(archivist);
+    }
+}
+
 static void archivist_sync(struct tri_archivist *archivist)
 {
     bool is_due = archivist->is_ending ||
                   archivist->now_ns - archivist->synced_ns >= ARCHIVIST_SYNC_NS ||
                   archivist_is_wanted(archivist);
 
-    if (!archivist->is_unsynced || !is_due) {
+    if (archivist->flushes > 0 || !archivist->is_unsynced || !is_due) {
         return;
     }
-    archivist->is_unsynced = false;
-    archivist->is_dirty = false;
-    if (tri_archive_sync(archivist->options.archive, archivist->trouble) != 0) {
-        tri_archivist_fail(archivist);
-        return;
-    }
-    archivist->synced_ns = tri_clock_now_ns();
-    tri_pending_written(archivist->options.pending);
-    archivist_publish(archivist);
-    for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
-        tri_tape_archived(&archivist->options.tapes[shard], archivist->epochs[shard].appended_lsn);
+    archivist_hand_over(archivist);
+    if (!archivist_has_failed(archivist)) {
+        archivist_flush(archivist);
     }
 }
 
@@ -191,10 +226,16 @@ static void archivist_complete(void *context, uint64_t user_data, int32_t result
 {
     struct tri_archivist *archivist = context;
 
-    (void)result;
     (void)flags;
     if (TRI_LOOP_KIND(user_data) == ARCHIVIST_KIND_END) {
         archivist->is_ending = true;
+    } else if (TRI_LOOP_KIND(user_data) == ARCHIVIST_KIND_FLUSH) {
+        assert(archivist->flushes > 0);
+        archivist->flush_result = result < 0 ? result : archivist->flush_result;
+        archivist->flushes--;
+        if (archivist->flushes == 0 && !archivist_has_failed(archivist)) {
+            archivist_flushed(archivist);
+        }
     }
 }
 
@@ -219,22 +260,35 @@ static void archivist_rest(struct tri_archivist *archivist)
         tri_loop_wait(&archivist->loop, ARCHIVIST_PAUSE_NS);
         return;
     }
-    if (archivist_has_failed(archivist)) {
-        tri_loop_wait(&archivist->loop, TRI_NEVER);
-        return;
-    }
     while (asleep < archivist->options.shards &&
            tri_tape_sleep(&archivist->options.tapes[asleep])) {
         /* Behind the fence of tri_tape_sleep(): who asks looks at the flag behind its question. */
         is_quiet = is_quiet && tri_desk_is_empty(&archivist->options.desks[asleep]);
         asleep++;
     }
-    if (asleep == archivist->options.shards && is_quiet) {
-        tri_loop_wait(&archivist->loop, idle_ns);
+    if (asleep == archivist->options.shards) {
+        /* A question that has no room for its answer waits a little. */
+        tri_loop_wait(&archivist->loop, is_quiet ? idle_ns : ARCHIVIST_PAUSE_NS);
     }
     for (uint32_t shard = 0; shard < asleep; shard++) {
         tri_tape_awake(&archivist->options.tapes[shard]);
     }
+}
+
+/* Behind a failure nothing is archived any more: the journal has it for the next start.  Who asks
+ * is told. */
+static uint32_t archivist_turn_failed(struct tri_archivist *archivist)
+{
+    struct tri_tape_entry entry;
+    uint32_t work = 0;
+
+    for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
+        while (tri_tape_peek(&archivist->options.tapes[shard], &entry)) {
+            tri_tape_pop(&archivist->options.tapes[shard]);
+            work++;
+        }
+    }
+    return archivist->is_ending ? 0 : work + tri_archivist_desks(archivist);
 }
 
 static uint32_t archivist_turn(struct tri_archivist *archivist)
@@ -242,6 +296,9 @@ static uint32_t archivist_turn(struct tri_archivist *archivist)
     uint32_t work = 0;
 
     archivist->now_ns = tri_clock_now_ns();
+    if (archivist_has_failed(archivist)) {
+        return archivist_turn_failed(archivist);
+    }
     for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
         if (!archivist_has_failed(archivist)) {
             work += archivist_drain(archivist, shard);
@@ -267,6 +324,10 @@ static void archivist_finish(struct tri_archivist *archivist)
 
     while (archivist_turn(archivist) > 0) {
         /* until the tapes have run out */
+    }
+    while (archivist->flushes > 0) {
+        tri_loop_wait(&archivist->loop, TRI_NEVER);
+        (void)tri_loop_reap(&archivist->loop, archivist_complete, archivist);
     }
     for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
         struct tri_tape_entry entry;
@@ -385,19 +446,7 @@ void tri_archivist_end(struct tri_archivist *archivist)
     tri_place_unmap(archivist, archivist->bytes);
 }
 
-struct tri_archivist_counts tri_archivist_counts(const struct tri_archivist *archivist)
+bool tri_archivist_has_failed(const struct tri_archivist *archivist)
 {
-    return (struct tri_archivist_counts){
-        .records = atomic_load_explicit(&archivist->records, memory_order_relaxed),
-        .messages = atomic_load_explicit(&archivist->messages, memory_order_relaxed),
-        .bytes = atomic_load_explicit(&archivist->record_bytes, memory_order_relaxed),
-        .syncs = atomic_load_explicit(&archivist->syncs, memory_order_relaxed),
-        /* pairs with the release in archivist_fail */
-        .has_failed = atomic_load_explicit(&archivist->has_failed, memory_order_acquire) != 0,
-    };
-}
-
-const char *tri_archivist_trouble(const struct tri_archivist *archivist)
-{
-    return tri_archivist_counts(archivist).has_failed ? archivist->trouble : "";
+    return archivist_has_failed(archivist);
 }

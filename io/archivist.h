@@ -57,16 +57,7 @@ void tri_archivist_wake(struct tri_archivist *archivist, struct tri_loop *loop);
  * nothing is missing, and ends the thread.  Accepts NULL. */
 void tri_archivist_end(struct tri_archivist *archivist);
 
-/* What the thread has done so far; any thread. */
-struct tri_archivist_counts {
-    uint64_t records;
-    uint64_t messages;
-    uint64_t bytes;
-    uint64_t syncs;
-    bool has_failed;
-};
-struct tri_archivist_counts tri_archivist_counts(const struct tri_archivist *archivist);
-/* One line about why it has failed, valid once has_failed; "" before. */
-const char *tri_archivist_trouble(const struct tri_archivist *archivist);
+/* Whether it archives nothing more; any thread. */
+bool tri_archivist_has_failed(const struct tri_archivist *archivist);
 
 #endif

@@ -3,7 +3,7 @@
  * What settlement and operators ask of the archive, and the messages that are driven forward again.
  *
  * A report is answered when it is durable, so reports are taken in batches: noted one after the
- * other, flushed together, and then their answers are shown to the shards.
+ * other and flushed together; their answers are kept here until then.
  */
 #include <string.h>
 
@@ -11,12 +11,12 @@
 #include "io/clock.h"
 #include "io/log.h"
 
-/* Questions of one shard before the next one's, and before a flush.  Their answers stay in one
- * block, so none is shown before. */
-#define DESK_QUESTIONS_MAX 64U
-#define DESK_IDLE_NS       (1U * TRI_NS_PER_S)
+#define DESK_IDLE_NS    (1U * TRI_NS_PER_S)
+/* Of one shard's questions, before the tapes are looked at again: one that reads a file can take
+ * long. */
+#define DESK_ASKED_NS   (2U * TRI_NS_PER_MS)
 /* Bytes of a list: the frame's other parts and the heads of its elements have room beside. */
-#define DESK_LIST_BYTES    (TRI_FRAME_BYTES_MAX - 4096U)
+#define DESK_LIST_BYTES (TRI_FRAME_BYTES_MAX - 4096U)
 
 static_assert(DESK_LIST_BYTES >= TRI_FINALITY_HEADER_BYTES_MAX + TRI_FINALITY_SIGNATURE_BYTES,
               "a list has room for the longest header");
@@ -74,6 +74,8 @@ static int desk_view(struct tri_archivist *archivist)
     desk_row(archivist, "pendingMessages", "messages in them", view.messages);
     desk_row(archivist, "heldRecords", "of these, held until the sequencer is up",
              view.held_records);
+    desk_row(archivist, "recordsBefore", "made without contents kept: not in the queue",
+             view.records_before);
     desk_row(archivist, "settledRecords", "records with secondary finality", view.settled);
     desk_row(archivist, "differences", "reports of another root than the record's",
              view.differences);
@@ -105,6 +107,10 @@ static int desk_pending_get(struct tri_archivist *archivist)
 
     if (get->stream.bytes > 0 && !tri_stream_get(get->stream, &epoch, &shard)) {
         desk_error(archivist, TRI_ERROR_FIELD_OUT_OF_RANGE, "stream");
+        return 0;
+    }
+    if (get->stream.bytes == 0 && get->oss_epoch > 0) { /* a number in no stream */
+        desk_error(archivist, TRI_ERROR_FIELD_OUT_OF_RANGE, "ossEpoch");
         return 0;
     }
     archivist->answer.type = TRI_FRAME_PENDING;
@@ -143,10 +149,12 @@ static int desk_settle(struct tri_archivist *archivist, const struct tri_desk_qu
     bool is_new = false;
     int failed = 0;
 
-    if (tri_stream_get(settle->stream, &report.epoch, &report.shard)) {
-        failed = tri_pending_settle(archivist->options.pending, &report, tri_clock_wall_ms(),
-                                    &verdict, &is_new);
+    if (!tri_stream_get(settle->stream, &report.epoch, &report.shard)) {
+        desk_error(archivist, TRI_ERROR_FIELD_OUT_OF_RANGE, "stream");
+        return 0;
     }
+    failed = tri_pending_settle(archivist->options.pending, &report, tri_clock_wall_ms(), &verdict,
+                                &is_new);
     assert(verdict != TRI_PENDING_OFF); /* else nobody could have this role */
     if (is_new && verdict == TRI_PENDING_DIFFERENT) {
         TRI_LOG(TRI_LOG_ERROR, "finality-differs",
@@ -167,9 +175,15 @@ static int desk_sequencer(struct tri_archivist *archivist, const struct tri_desk
 {
     bool is_up = archivist->question.is_sequencer_up;
     bool is_new = false;
-    int failed = tri_pending_sequencer(archivist->options.pending, is_up, asked->name,
-                                       tri_clock_wall_ms(), &is_new);
+    int failed = 0;
 
+    if (!archivist->options.is_settled) { /* nothing would keep it: it must not look as if */
+        desk_error(archivist, TRI_ERROR_NOT_ALLOWED, "no settlement is configured");
+        return 0;
+    }
+    failed = tri_pending_sequencer(archivist->options.pending, is_up, asked->name,
+                                   tri_clock_wall_ms(), &is_new);
+    archivist->learn_due_ns = 0;
     if (failed == 0 && is_new) {
         TRI_LOG(TRI_LOG_WARN, "sequencer", "up=%d operator=\"%s\"", is_up ? 1 : 0,
                 tri_log_quote(asked->name).at);
@@ -178,11 +192,15 @@ static int desk_sequencer(struct tri_archivist *archivist, const struct tri_desk
     return failed != 0 ? failed : desk_view(archivist);
 }
 
-/* Makes the answer to one question; -errno: the archive or the queue has failed. */
+/* Makes the answer to one question; -errno: the queue has failed. */
 static int desk_answer(struct tri_archivist *archivist, const struct tri_desk_question *asked)
 {
     struct tri_wire_fault fault;
 
+    if (archivist_has_failed(archivist)) {
+        desk_error(archivist, TRI_ERROR_JOURNAL_FAILED, "the archive has failed");
+        return 0;
+    }
     if (tri_wire_decode(asked->frame.at, asked->frame.bytes, &archivist->question, &fault) !=
         TRI_OK) {
         desk_error(archivist, fault.code, fault.field); /* the shard has let it pass: not reached */
@@ -205,47 +223,111 @@ static int desk_answer(struct tri_archivist *archivist, const struct tri_desk_qu
     }
 }
 
-/* Flushes what was noted, then shows the shard its answers. */
-static bool desk_flush(struct tri_archivist *archivist, uint32_t shard)
+/* What has failed?  A read leaves everything as it is, and who asked is told; a write or a flush is
+ * the end (D03). */
+static void desk_unreadable(struct tri_archivist *archivist)
 {
+    const char *trouble = tri_pending_trouble(archivist->options.pending);
+
     if (tri_pending_sync(archivist->options.pending) != 0) {
         tri_archivist_fail_pending(archivist);
-        return false;
+    } else {
+        TRI_LOG(TRI_LOG_ERROR, "archive-unreadable", "reason=\"%s\"", trouble);
     }
+    desk_error(archivist, TRI_ERROR_JOURNAL_FAILED, "the archive cannot be read");
+}
+
+static void desk_put(struct tri_archivist *archivist, uint32_t shard, tri_port port)
+{
+    struct tri_desk_order order = {.kind = TRI_DESK_REPLY, .port = port};
+
+    order.bytes.bytes =
+        tri_wire_encode(&archivist->answer, archivist->frame, sizeof(archivist->frame));
+    order.bytes.at = archivist->frame;
+    assert(order.bytes.bytes > 0);
+    tri_desk_order_put(&archivist->options.desks[shard], &order);
+}
+
+/* Shows the shard what was put. */
+static void desk_show(struct tri_archivist *archivist, uint32_t shard)
+{
     if (tri_desk_publish(&archivist->options.desks[shard])) {
         archivist->options.wake(archivist->options.context, &archivist->loop, shard);
     }
-    return true;
 }
 
+/* Flushes what was noted; then, and not before, the answers that tell of it are put. */
+static void desk_flush(struct tri_archivist *archivist, uint32_t shard)
+{
+    if (archivist->kept_count > 0 && tri_pending_sync(archivist->options.pending) != 0) {
+        tri_archivist_fail_pending(archivist);
+    }
+    for (uint32_t i = 0; i < archivist->kept_count; i++) {
+        const struct archivist_kept *kept = &archivist->kept[i];
+
+        if (archivist_has_failed(archivist)) {
+            desk_error(archivist, TRI_ERROR_JOURNAL_FAILED, "the archive has failed");
+        } else {
+            archivist->answer.type = TRI_FRAME_SETTLED;
+            archivist->answer.settled = kept->settled;
+            archivist->answer.settled.stream.at = kept->stream;
+        }
+        desk_put(archivist, shard, kept->port);
+    }
+    archivist->kept_count = 0;
+    desk_show(archivist, shard);
+}
+
+static void desk_keep(struct tri_archivist *archivist, tri_port port)
+{
+    struct archivist_kept *kept = &archivist->kept[archivist->kept_count++];
+    const struct tri_settled *settled = &archivist->answer.settled;
+
+    assert(settled->stream.bytes <= sizeof(kept->stream));
+    kept->port = port;
+    kept->settled = *settled;
+    memcpy(kept->stream, settled->stream.at, settled->stream.bytes);
+}
+
+static bool desk_is_report(const struct tri_desk_question *asked)
+{
+    struct tri_wire_fault ignored;
+    enum tri_frame_type type;
+    struct tri_text id;
+
+    return tri_wire_peek(asked->frame.at, asked->frame.bytes, &type, &id, &ignored) == TRI_OK &&
+           type == TRI_FRAME_SETTLE;
+}
+
+/* Answers what was asked.  Reports are kept until their flush, all that have come together; looking
+ * for room sends what was put, and room for one answer of any size is room for all of theirs. */
 static uint32_t desk_questions(struct tri_archivist *archivist, uint32_t shard)
 {
     struct tri_desk *desk = &archivist->options.desks[shard];
     struct tri_desk_question asked;
+    uint64_t begun_ns = tri_clock_now_ns();
     uint32_t taken = 0;
 
-    while (taken < DESK_QUESTIONS_MAX && tri_desk_has_room(desk) &&
-           tri_desk_question(desk, &asked)) {
-        struct tri_desk_order order = {.kind = TRI_DESK_REPLY, .port = asked.port};
-        int failed = desk_answer(archivist, &asked);
-
-        /* A long answer takes what stands before it along: that has to be durable by then. */
-        if (failed == 0 && archivist->answer.type != TRI_FRAME_SETTLED) {
-            failed = tri_pending_sync(archivist->options.pending);
+    assert(archivist->kept_count == 0);
+    while (archivist->kept_count < ARCHIVIST_KEPT_MAX &&
+           (taken == 0 || tri_clock_now_ns() - begun_ns < DESK_ASKED_NS) &&
+           tri_desk_has_room(desk) && tri_desk_question(desk, &asked)) {
+        if (archivist->kept_count > 0 && !desk_is_report(&asked)) {
+            break; /* theirs first */
         }
-        if (failed != 0) {
-            tri_archivist_fail_pending(archivist);
-            return taken;
+        if (desk_answer(archivist, &asked) != 0) {
+            desk_unreadable(archivist);
         }
-        order.bytes.bytes =
-            tri_wire_encode(&archivist->answer, archivist->frame, sizeof(archivist->frame));
-        order.bytes.at = archivist->frame;
-        assert(order.bytes.bytes > 0);
-        tri_desk_order_put(desk, &order);
+        if (archivist->answer.type == TRI_FRAME_SETTLED) {
+            desk_keep(archivist, asked.port);
+        } else {
+            desk_put(archivist, shard, asked.port);
+        }
         tri_desk_question_done(desk);
         taken++;
     }
-    return taken > 0 && !desk_flush(archivist, shard) ? 0 : taken;
+    desk_flush(archivist, shard);
+    return taken;
 }
 
 /* ---- messages that are driven forward again ---- */
@@ -253,7 +335,7 @@ static uint32_t desk_questions(struct tri_archivist *archivist, uint32_t shard)
 /* Who did not answer OK, of a result that is FAILED. */
 static void desk_culprit(const struct tri_ack *ack, struct tri_text *chain, enum tri_error *code)
 {
-    *chain = desk_text("none");
+    *chain = desk_text("");
     *code = ack->code;
     for (uint32_t i = 0; i < ack->target_count; i++) {
         if (ack->targets[i].state != TRI_TARGET_FINAL) {
@@ -265,11 +347,14 @@ static void desk_culprit(const struct tri_ack *ack, struct tri_text *chain, enum
 }
 
 static int desk_redelivered(struct tri_archivist *archivist,
-                            const struct tri_pending_redelivery *what, const struct tri_ack *ack)
+                            const struct archivist_forward *forward, const struct tri_ack *ack)
 {
-    enum tri_redelivered result = ack->type == TRI_ACK_PROCESSED  ? TRI_REDELIVERED_AGREED
-                                  : ack->type == TRI_ACK_REJECTED ? TRI_REDELIVERED_NOT_SENT
-                                                                  : TRI_REDELIVERED_FAILED;
+    const struct tri_pending_redelivery *what = &forward->what;
+    bool is_lost = ack->code == TRI_ERROR_CHAIN_NOT_SUPPORTED; /* of a chain that has left */
+    enum tri_redelivered result = ack->type == TRI_ACK_PROCESSED ? TRI_REDELIVERED_AGREED
+                                  : ack->type == TRI_ACK_REJECTED && !is_lost
+                                      ? TRI_REDELIVERED_NOT_SENT
+                                      : TRI_REDELIVERED_FAILED;
     enum tri_pending_outcome outcome = TRI_PENDING_KEPT;
     enum tri_error code = TRI_ERROR_NONE;
     struct tri_text chain;
@@ -281,10 +366,13 @@ static int desk_redelivered(struct tri_archivist *archivist,
     if (failed == 0 && outcome != TRI_PENDING_KEPT) {
         failed = tri_pending_sync(archivist->options.pending);
         TRI_LOG(TRI_LOG_ERROR, outcome == TRI_PENDING_HANDED ? "reconciliation" : "finality-alarm",
-                "message=\"%s\" stream=%u-%u ossEpoch=%llu chain=%.*s code=%s",
-                tri_log_quote(ack->id).at, what->epoch, what->shard,
-                (unsigned long long)what->oss_epoch, (int)chain.bytes, chain.at,
-                tri_error_name(code));
+                "message=\"%s\" stream=%u-%u ossEpoch=%llu chain=%.*s code=%s reason=\"%s\"",
+                tri_log_quote((struct tri_text){forward->id, forward->id_bytes}).at, what->epoch,
+                what->shard, (unsigned long long)what->oss_epoch, (int)chain.bytes, chain.at,
+                tri_error_name(code),
+                is_lost                         ? "a chain of it is not configured any more"
+                : outcome == TRI_PENDING_HANDED ? "a chain did not answer OK"
+                                                : "all chains agree, the settlement is silent");
     }
     return failed;
 }
@@ -306,7 +394,7 @@ static uint32_t desk_results(struct tri_archivist *archivist, uint32_t shard)
             archivist->question.ack.type != TRI_ACK_RECEIVED) {
             forward->is_taken = false;
             archivist->forward_due_ms = 0;
-            if (desk_redelivered(archivist, &forward->what, &archivist->question.ack) != 0) {
+            if (desk_redelivered(archivist, forward, &archivist->question.ack) != 0) {
                 tri_archivist_fail_pending(archivist);
             }
         }
@@ -319,7 +407,7 @@ static uint32_t desk_results(struct tri_archivist *archivist, uint32_t shard)
 /* A free place for a redelivery by shard `owner`; NULL: it has as many as it may. */
 static struct archivist_forward *desk_place(struct tri_archivist *archivist, uint32_t owner)
 {
-    struct archivist_forward *places = &archivist->forwards[owner * TRI_DESK_FORWARDS_MAX];
+    struct archivist_forward *places = &archivist->forwards[(size_t)owner * TRI_DESK_FORWARDS_MAX];
 
     for (uint32_t i = 0; i < TRI_DESK_FORWARDS_MAX; i++) {
         if (!places[i].is_taken) {
@@ -360,7 +448,8 @@ static bool desk_forward(struct tri_archivist *archivist, const struct tri_pendi
     }
     place->is_taken = true;
     place->generation = (place->generation + 1) & 0xffffffU;
-    place->owner = owner;
+    place->id_bytes = (uint8_t)leaf.id.bytes;
+    memcpy(place->id, leaf.id.at, leaf.id.bytes);
     place->what = *what;
     place->what.leaf = place->what.content = (struct tri_bytes){.at = NULL, .bytes = 0};
     order.attempt = desk_attempt(archivist, leaf.attempt);
@@ -368,7 +457,8 @@ static bool desk_forward(struct tri_archivist *archivist, const struct tri_pendi
     order.port = TRI_PORT_INTERNAL(owner, place->generation, TRI_INTERNAL_OWNER,
                                    place - archivist->forwards);
     tri_desk_order_put(&archivist->options.desks[owner], &order);
-    return desk_flush(archivist, owner);
+    desk_show(archivist, owner);
+    return true;
 }
 
 static void desk_say_gap(struct tri_archivist *archivist, bool is_gap)
@@ -378,6 +468,33 @@ static void desk_say_gap(struct tri_archivist *archivist, bool is_gap)
     }
     archivist->was_gap = is_gap;
     TRI_LOG(is_gap ? TRI_LOG_ERROR : TRI_LOG_INFO, "finality-gap", "open=%d", is_gap ? 1 : 0);
+}
+
+/* A message that stays pending and is not driven (any more). */
+static void desk_alarm(void *context, const struct tri_pending_alarm *alarm)
+{
+    (void)context;
+    TRI_LOG(TRI_LOG_ERROR, "finality-alarm",
+            "message=\"%s\" stream=%u-%u ossEpoch=%llu reason=\"%s\"", tri_log_quote(alarm->id).at,
+            alarm->epoch, alarm->shard, (unsigned long long)alarm->oss_epoch, alarm->reason);
+}
+
+/* Looks at records of which it is not known whether they are to be held; returns the work done. */
+static uint32_t desk_learn(struct tri_archivist *archivist)
+{
+    uint64_t now_ns = tri_clock_now_ns();
+    bool is_more = false;
+
+    if (now_ns < archivist->learn_due_ns) {
+        return 0;
+    }
+    if (tri_pending_learn(archivist->options.pending, &is_more) != 0) { /* they stay held */
+        TRI_LOG(TRI_LOG_ERROR, "archive-unreadable", "reason=\"%s\"",
+                tri_pending_trouble(archivist->options.pending));
+        archivist->learn_due_ns = now_ns + DESK_IDLE_NS;
+        return 0;
+    }
+    return is_more ? 1 : 0;
 }
 
 static uint32_t desk_forwards(struct tri_archivist *archivist)
@@ -392,6 +509,7 @@ static uint32_t desk_forwards(struct tri_archivist *archivist)
     if (now_ms < archivist->forward_due_ms) {
         return 0;
     }
+    tri_pending_watch(archivist->options.pending, desk_alarm, archivist);
     got = tri_pending_look(archivist->options.pending, now_ms, &view) == 0 ? 1 : -1;
     if (got > 0) {
         desk_say_gap(archivist, view.is_gap);
@@ -403,7 +521,7 @@ static uint32_t desk_forwards(struct tri_archivist *archivist)
 
             got =
                 tri_pending_redelivered(archivist->options.pending, &what, TRI_REDELIVERED_NOT_SENT,
-                                        desk_text("none"), TRI_ERROR_BUSY, now_ms, &outcome);
+                                        desk_text(""), TRI_ERROR_BUSY, now_ms, &outcome);
         } else {
             begun += got > 0 ? 1 : 0;
         }
@@ -423,12 +541,11 @@ uint32_t tri_archivist_desks(struct tri_archivist *archivist)
     uint32_t work = 0;
 
     for (uint32_t shard = 0; shard < archivist->options.shards; shard++) {
-        if (!archivist_has_failed(archivist)) {
-            work += desk_questions(archivist, shard);
-            work += desk_results(archivist, shard);
-        }
+        work += desk_questions(archivist, shard);
+        work += desk_results(archivist, shard);
     }
     if (archivist->options.is_settled && !archivist_has_failed(archivist)) {
+        work += desk_learn(archivist);
         work += desk_forwards(archivist);
     }
     return work;
@@ -436,5 +553,15 @@ uint32_t tri_archivist_desks(struct tri_archivist *archivist)
 
 uint64_t tri_archivist_desks_idle_ns(const struct tri_archivist *archivist)
 {
-    return archivist->options.is_settled ? DESK_IDLE_NS : TRI_NEVER;
+    uint64_t now_ms = tri_clock_wall_ms();
+    uint64_t due_ms = archivist->forward_due_ms;
+
+    if (!archivist->options.is_settled || archivist_has_failed(archivist)) {
+        return TRI_NEVER;
+    }
+    if (due_ms <= now_ms) {
+        return 0;
+    }
+    due_ms -= now_ms; /* a clock that steps back makes nothing wait for long */
+    return due_ms * TRI_NS_PER_MS < DESK_IDLE_NS ? due_ms * TRI_NS_PER_MS : DESK_IDLE_NS;
 }

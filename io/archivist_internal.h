@@ -31,18 +31,30 @@ struct archivist_epoch {
     uint64_t number; /* 0 = none */
     uint64_t last_lsn;
     uint64_t appended_lsn; /* of the last entry that went into the archive */
+    uint64_t flushing_lsn; /* of the last one that the flush under way, or the last, began with */
     uint32_t count;
     uint32_t used_bytes;
     struct tri_archive_entry entries[TRI_EPOCH_MESSAGES_MAX];
     uint8_t bytes[ARCHIVIST_EPOCH_BYTES];
 };
 
+static_assert(TRI_ID_BYTES_MAX <= UINT8_MAX, "its length fits into a byte");
+
 /* A message that is being driven forward again. */
 struct archivist_forward {
     bool is_taken;
     uint32_t generation; /* raised with each use: a late answer is nobody's */
-    uint32_t owner;      /* the shard that drives it */
+    uint8_t id_bytes;
+    char id[TRI_ID_BYTES_MAX]; /* of the message */
     struct tri_pending_redelivery what;
+};
+
+/* An answer that waits for a flush. */
+#define ARCHIVIST_KEPT_MAX 32U
+struct archivist_kept {
+    tri_port port;
+    struct tri_settled settled; /* its stream stands here: */
+    char stream[TRI_STREAM_BYTES_MAX];
 };
 
 struct tri_archivist {
@@ -54,26 +66,27 @@ struct tri_archivist {
     uint64_t end_value;
     bool is_ending;
     bool is_dirty;    /* appended, not yet handed to the kernel */
-    bool is_unsynced; /* nor flushed */
+    bool is_unsynced; /* no flush has begun with it */
+    uint32_t flushes; /* files of the flush that is under way */
+    int32_t flush_result;
     uint64_t now_ns;
     uint64_t written_ns;
     uint64_t synced_ns;
     size_t bytes; /* of this object */
-    _Atomic uint64_t records;
-    _Atomic uint64_t messages;
-    _Atomic uint64_t record_bytes;
-    _Atomic uint64_t syncs;
     _Atomic uint32_t has_failed;
     _Atomic int32_t begun; /* 1: the thread runs; negative: why it cannot */
     char trouble[TRI_ARCHIVE_TROUBLE_BYTES];
     /* archivist_desk.c */
     bool was_gap;            /* as it was said */
     uint64_t forward_due_ms; /* wall time */
-    uint32_t forward_count;  /* redeliveries asked for since the start: their attempts' numbers */
+    uint64_t learn_due_ns;
+    uint32_t forward_count; /* redeliveries asked for since the start: their attempts' numbers */
     struct archivist_forward forwards[ARCHIVIST_FORWARDS_MAX];
     struct tri_frame question;
     struct tri_frame answer;
     struct tri_pending_item items[TRI_PENDING_LIST_MAX];
+    uint32_t kept_count;
+    struct archivist_kept kept[ARCHIVIST_KEPT_MAX];
     uint8_t list[TRI_FRAME_BYTES_MAX];
     uint8_t frame[TRI_FRAME_BYTES_MAX + TRI_FRAME_HEADER_BYTES];
     struct archivist_epoch epochs[]; /* by shard */

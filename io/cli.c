@@ -21,7 +21,10 @@ enum {
 static const struct argp_option flags[] = {
     {"server", KEY_SERVER, "HOST:PORT", 0, "Where the server listens (default 127.0.0.1:7411)",
      100},
-    {"name", KEY_NAME, "NAME", 0, "The identity to connect as (default: client or operator)", 100},
+    {"name", KEY_NAME, "NAME", 0,
+     "The identity to connect as (default: that of its role: client, operator or "
+     "settlement)",
+     100},
     {"secret", KEY_SECRET, "TEXT", 0, "What the identity proves itself with", 100},
     {"secret-file", KEY_SECRET_FILE, "FILE", 0, "A file that holds the secret", 100},
     {"timeout-ms", KEY_TIMEOUT, "MS", 0, "How long to wait for an answer (default 30000)", 100},

@@ -147,6 +147,7 @@ static void make_delivery(struct envelope *envelope, uint32_t index)
     struct tri_writer writer;
     struct words words;
     char id[TRI_ID_BYTES_MAX + 8U];
+    uint32_t ttl_s;
 
     if (!json_is_object(delivery)) {
         tri_flags_fail(envelope->cli.verb, "%s: deliveries: expected objects", envelope->path);
@@ -162,6 +163,9 @@ static void make_delivery(struct envelope *envelope, uint32_t index)
     if (submission.burst != 0) {
         tri_flags_fail(envelope->cli.verb, "%s: a delivery is one message", envelope->path);
     }
+    if (submission.is_forced) {
+        tri_flags_fail(envelope->cli.verb, "%s: a delivery cannot be forced", envelope->path);
+    }
     submission.message.envelope = (struct tri_envelope){
         .is_given = true,
         .id = envelope->frame.id,
@@ -176,7 +180,7 @@ static void make_delivery(struct envelope *envelope, uint32_t index)
                                  .end = envelope->bytes[index] + TRI_FRAME_BYTES_MAX};
     part->canonical.at = tri_wire_put_submit(&writer, &submission.message);
     part->canonical.bytes = (uint32_t)(writer.at - part->canonical.at);
-    if (writer.failed || !tri_wire_delivery_id(part->canonical, &part->id)) {
+    if (writer.failed || !tri_wire_delivery(part->canonical, &part->id, &ttl_s)) {
         tri_flags_fail(envelope->cli.verb, "%s: delivery %u is no message", envelope->path,
                        index + 1U);
     }

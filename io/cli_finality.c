@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The verbs that read an archive of finality records (docs/finality.md) without a server:
- * finality show, finality prove, finality verify.  They change nothing, and a server may write the
- * archive meanwhile.
+ * The verbs that read an archive of finality records (docs/finality.md) without a server: finality
+ * show and finality prove here, finality verify in cli_verify.c.  They change nothing, and a server
+ * may write the archive meanwhile.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,54 +11,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/cli.h"
+#include "io/cli_finality.h"
 #include "io/finality_files.h"
-#include "io/finality_verify.h"
 #include "io/json_finality.h"
+#include "io/state.h"
 
-#define PROOF_BYTES_MAX ((size_t)16 << 20)
-#define FLAGS_MAX       64U /* of --key, and of --contains */
-#define NOTES_MAX       64U
-#define LINE_BYTES      512U
-#define KEY_DIGITS      ((size_t)2 * TRI_SIGNER_PUBLIC_BYTES)
-#define HASH_DIGITS     ((size_t)2 * TRI_DIGEST_BYTES)
+#define MANIFEST_BYTES_MAX ((size_t)1 << 30)
+#define KEY_DIGITS         ((size_t)2 * TRI_SIGNER_PUBLIC_BYTES)
+#define HASH_DIGITS        ((size_t)2 * TRI_DIGEST_BYTES)
 
-enum {
-    KEY_STREAM = 256,
-    KEY_EPOCH,
-    KEY_ID,
-    KEY_TRUSTED,
-    KEY_CONTAINS,
-    KEY_COMPLETE,
-};
-
-struct finality {
-    struct tri_cli cli; /* the verb alone */
-    const char *path;
-    bool is_prove;
-    /* show, prove: what is wanted */
-    bool has_stream;
-    uint32_t epoch;
-    uint32_t shard;
-    uint64_t oss_epoch; /* 0 = all */
-    struct tri_text id; /* 0 bytes: any */
-    uint64_t shown;
-    int result;
-    /* verify */
-    bool is_complete;
-    uint32_t key_count;
-    uint8_t keys[FLAGS_MAX][TRI_SIGNER_PUBLIC_BYTES];
-    uint32_t wanted_count;
-    struct tri_finality_wanted wanted[FLAGS_MAX];
-    const char *wanted_text[FLAGS_MAX];
-    json_t *notes;
-};
-
-static void __attribute__((format(printf, 2, 3)))
-finality_trouble(struct finality *finality, const char *format, ...)
+void tri_cli_finality_trouble(struct tri_cli_finality *finality, const char *format, ...)
 {
     va_list arguments;
 
@@ -74,7 +37,7 @@ finality_trouble(struct finality *finality, const char *format, ...)
 
 /* ---- flags ---- */
 
-static void parse_stream(struct finality *finality, const char *text)
+static void parse_stream(struct tri_cli_finality *finality, const char *text)
 {
     if (!tri_stream_get(tri_cli_text(text), &finality->epoch, &finality->shard)) {
         tri_flags_fail(finality->cli.verb, "stream '%s': expected EPOCH-SHARD, such as 12-0", text);
@@ -82,18 +45,18 @@ static void parse_stream(struct finality *finality, const char *text)
     finality->has_stream = true;
 }
 
-static void parse_key(struct finality *finality, const char *text)
+static void parse_key(struct tri_cli_finality *finality, const char *text)
 {
-    if (strlen(text) != KEY_DIGITS || finality->key_count == FLAGS_MAX ||
+    if (strlen(text) != KEY_DIGITS || finality->key_count == TRI_FINALITY_KEYS_MAX ||
         !tri_hex_get(text, 2 * TRI_SIGNER_PUBLIC_BYTES, finality->keys[finality->key_count])) {
         tri_flags_fail(finality->cli.verb,
                        "key '%s': expected 64 hexadecimal digits in lower case, at most %u times",
-                       text, FLAGS_MAX);
+                       text, TRI_FINALITY_KEYS_MAX);
     }
     finality->key_count++;
 }
 
-static void parse_contains(struct finality *finality, const char *text)
+static void parse_contains(struct tri_cli_finality *finality, const char *text)
 {
     struct tri_finality_wanted *wanted = &finality->wanted[finality->wanted_count];
     const char *dot = strchr(text, '.');
@@ -113,16 +76,16 @@ static void parse_contains(struct finality *finality, const char *text)
     }
     if (!is_good) {
         tri_flags_fail(finality->cli.verb,
-                       "contains '%s': expected the hash of a record or of a line of the manifest, "
-                       "64 hexadecimal digits in lower case, or EPOCH-SHARD.OSSEPOCH, at most %u "
-                       "times",
+                       "contains '%s': expected the hash of a record, of a line of the manifest or "
+                       "of a fact of secondary, 64 hexadecimal digits in lower case, or "
+                       "EPOCH-SHARD.OSSEPOCH, at most %u times",
                        text, FLAGS_MAX);
     }
     finality->wanted_text[finality->wanted_count] = text;
     finality->wanted_count++;
 }
 
-static void parse_id(struct finality *finality, const char *text)
+static void parse_id(struct tri_cli_finality *finality, const char *text)
 {
     finality->id = tri_cli_text(text);
     if (finality->id.bytes == 0 || finality->id.bytes > TRI_ID_BYTES_MAX) {
@@ -130,7 +93,7 @@ static void parse_id(struct finality *finality, const char *text)
     }
 }
 
-static void parse_end(const struct finality *finality)
+static void parse_end(const struct tri_cli_finality *finality)
 {
     if (finality->path == NULL) {
         tri_flags_fail(finality->cli.verb, "a path is missing; see --help");
@@ -143,9 +106,9 @@ static void parse_end(const struct finality *finality)
     }
 }
 
-static error_t parse_one(int key, char *text, struct argp_state *state)
+error_t tri_cli_finality_parse(int key, char *text, struct argp_state *state)
 {
-    struct finality *finality = state->input;
+    struct tri_cli_finality *finality = state->input;
 
     switch (key) {
     case ARGP_KEY_INIT:
@@ -187,8 +150,8 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
 /* ---- show, prove ---- */
 
 /* The message with the id that is wanted, or 0 if any will do; false: it is not in the record. */
-static bool look_index(const struct finality *finality, const struct tri_archive_record *record,
-                       uint32_t *index)
+static bool look_index(const struct tri_cli_finality *finality,
+                       const struct tri_archive_record *record, uint32_t *index)
 {
     struct tri_bytes rest = record->entries;
     struct tri_archive_entry entry;
@@ -209,8 +172,51 @@ static bool look_index(const struct finality *finality, const struct tri_archive
     return false;
 }
 
+static json_t *look_place(const struct tri_cli_finality *finality,
+                          const struct tri_archive_record *record, struct tri_text id)
+{
+    static const char *const names[] = {
+        [TRI_PENDING_PLACE_PENDING] = "PENDING",
+        [TRI_PENDING_PLACE_RECONCILIATION] = "RECONCILIATION",
+        [TRI_PENDING_PLACE_SECONDARY_FINAL] = "SECONDARY_FINAL",
+    };
+    uint32_t epoch = 0;
+    uint32_t shard = 0;
+
+    if (finality->is_place_unknown || !tri_stream_get(record->header.stream, &epoch, &shard)) {
+        return json_null();
+    }
+    return json_string(finality->is_off
+                           ? "OFF"
+                           : names[tri_finality_facts_place(&finality->facts, epoch, shard,
+                                                            record->header.oss_epoch, id)]);
+}
+
+/* The record, and where it and each of its messages are (F05). */
+static json_t *look_view(const struct tri_cli_finality *finality,
+                         const struct tri_archive_record *record)
+{
+    json_t *view = tri_json_finality_record(record);
+    json_t *messages = json_object_get(view, "messages");
+
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        json_t *message = json_array_get(messages, i);
+        const json_t *id = json_object_get(message, "originalMessageId");
+
+        (void)json_object_set_new(
+            message, "place",
+            look_place(finality, record,
+                       (struct tri_text){json_string_value(id), (uint32_t)json_string_length(id)}));
+    }
+    if (view != NULL) {
+        (void)json_object_set_new(view, "place",
+                                  look_place(finality, record, (struct tri_text){"", 0}));
+    }
+    return view;
+}
+
 /* Shows the record if it is wanted, and if it is sound. */
-static void look_record(struct finality *finality, const char *name, uint64_t offset,
+static void look_record(struct tri_cli_finality *finality, const char *name, uint64_t offset,
                         struct tri_bytes body)
 {
     struct tri_archive_record record;
@@ -222,8 +228,8 @@ static void look_record(struct finality *finality, const char *name, uint64_t of
         return; /* whatever it is, the id is not in it */
     }
     if (!tri_archive_record_get(body, &record, &fault)) {
-        finality_trouble(finality, "%s/%s: offset %" PRIu64 ": %s", finality->path, name, offset,
-                         fault);
+        tri_cli_finality_trouble(finality, "%s/%s: offset %" PRIu64 ": %s", finality->path, name,
+                                 offset, fault);
         return;
     }
     if ((finality->oss_epoch > 0 && finality->oss_epoch != record.header.oss_epoch) ||
@@ -231,28 +237,28 @@ static void look_record(struct finality *finality, const char *name, uint64_t of
         return;
     }
     if (!tri_archive_record_check(&record, &fault) || !tri_archive_record_is_signed(&record)) {
-        finality_trouble(finality, "%s/%s: ossEpoch %" PRIu64 ", offset %" PRIu64 ": %s",
-                         finality->path, name, record.header.oss_epoch, offset,
-                         fault != NULL ? fault : "its signature is not by the key that it names");
+        tri_cli_finality_trouble(finality, "%s/%s: ossEpoch %" PRIu64 ", offset %" PRIu64 ": %s",
+                                 finality->path, name, record.header.oss_epoch, offset,
+                                 fault != NULL ? fault
+                                               : "its signature is not by the key that it names");
         return;
     }
     finality->shown++;
-    if (tri_cli_print(&finality->cli, finality->is_prove
-                                          ? tri_json_proof(&record, index)
-                                          : tri_json_finality_record(&record)) != 0) {
+    if (tri_cli_print(&finality->cli, finality->is_prove ? tri_json_proof(&record, index)
+                                                         : look_view(finality, &record)) != 0) {
         finality->result = TRI_CLI_NO_ANSWER;
     }
 }
 
 /* Whether all that is wanted was shown, or nothing more can be. */
-static bool look_is_done(const struct finality *finality)
+static bool look_is_done(const struct tri_cli_finality *finality)
 {
     return finality->result == TRI_CLI_NO_ANSWER ||
            (finality->shown > 0 && (finality->id.bytes > 0 || finality->oss_epoch > 0));
 }
 
-static void look_file(struct finality *finality, struct tri_finality_reader *reader, int dir,
-                      const struct tri_finality_file *file)
+static void look_file(struct tri_cli_finality *finality, struct tri_finality_reader *reader,
+                      int dir, const struct tri_finality_file *file)
 {
     char name[TRI_ARCHIVE_NAME_BYTES_MAX];
     struct tri_bytes body;
@@ -267,16 +273,16 @@ static void look_file(struct finality *finality, struct tri_finality_reader *rea
         }
     }
     if (next < 0) {
-        finality_trouble(finality, "%s/%s: %s", finality->path, name, strerror(-next));
+        tri_cli_finality_trouble(finality, "%s/%s: %s", finality->path, name, tri_state_why(next));
     } else if (next > TRI_FINALITY_NEXT_TORN) {
-        finality_trouble(finality, "%s/%s: offset %" PRIu64 ": no record begins here",
-                         finality->path, name, reader->offset);
+        tri_cli_finality_trouble(finality, "%s/%s: offset %" PRIu64 ": no record begins here",
+                                 finality->path, name, reader->offset);
     }
 }
 
 /* Whether the file may have what is wanted; `behind` is the next one, NULL if there is none. */
-static bool look_wants(const struct finality *finality, const struct tri_finality_file *file,
-                       const struct tri_finality_file *behind)
+static bool look_wants(const struct tri_cli_finality *finality,
+                       const struct tri_finality_file *file, const struct tri_finality_file *behind)
 {
     if (!finality->has_stream) {
         return true;
@@ -292,21 +298,90 @@ static bool look_wants(const struct finality *finality, const struct tri_finalit
 
 static void look_stranger(void *context, const char *name)
 {
-    const struct finality *finality = context;
+    const struct tri_cli_finality *finality = context;
 
     (void)fprintf(stderr, "%s: %s/%s: not an archive's file, left out\n", finality->cli.verb,
                   finality->path, name);
 }
 
-static int look(struct finality *finality)
+/* Whether no start of a server had a settlement: it would keep contents then, or have noted
+ * something.  False too if that cannot be known. */
+static bool look_is_off(int directory)
+{
+    int file = tri_state_file(directory, TRI_SECONDARY_NAME);
+    char *text = NULL;
+    size_t bytes = 0;
+    size_t at = 0;
+    bool is_off = file == -ENOENT;
+
+    if (!is_off) {
+        (void)close(file);
+        return false;
+    }
+    file = tri_state_file(directory, TRI_ARCHIVE_MANIFEST_NAME);
+    is_off = file >= 0 && tri_finality_read_all(file, MANIFEST_BYTES_MAX, &text, &bytes) == 0;
+    if (file >= 0) {
+        (void)close(file);
+    }
+    for (const char *end;
+         is_off && at < bytes && (end = memchr(text + at, '\n', bytes - at)) != NULL;
+         at = (size_t)(end - text) + 1) {
+        struct tri_text line_text = {text + at, (uint32_t)((size_t)(end - text) - at)};
+        struct tri_archive_line line;
+        const char *fault = NULL;
+
+        is_off = !tri_archive_line_get(line_text, &line, &fault) ||
+                 line.fact != TRI_ARCHIVE_FACT_OPEN || !line.is_content_kept;
+    }
+    free(text);
+    return is_off;
+}
+
+/* Reads what was said of the records, before any of them: it may be about the last ones. */
+static void look_facts(struct tri_cli_finality *finality, int directory)
+{
+    const char *fault = NULL;
+    uint64_t offset = 0;
+    int next = tri_finality_facts_read(&finality->facts, directory, &offset, &fault);
+
+    finality->is_off = look_is_off(directory);
+    if (next < 0 || next == TRI_SECONDARY_NEXT_DAMAGED) {
+        finality->is_place_unknown = true;
+        tri_cli_finality_trouble(finality, "%s/%s: offset %" PRIu64 ": %s", finality->path,
+                                 TRI_SECONDARY_NAME, offset,
+                                 next < 0 ? tri_state_why(next) : fault);
+    }
+}
+
+/* Says why nothing was shown, if that was not said. */
+static void look_nothing(struct tri_cli_finality *finality, const struct tri_finality_dir *dir)
+{
+    if (dir->count == 0 &&
+        faccessat(dir->at, TRI_ARCHIVE_MANIFEST_NAME, F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
+        tri_cli_finality_trouble(
+            finality, "%s: it is no archive: it has neither manifest nor records", finality->path);
+    } else if (finality->id.bytes > 0) {
+        tri_cli_finality_trouble(finality, "%s: no record has the id '%s'", finality->path,
+                                 finality->id.at);
+    } else if (finality->has_stream) {
+        tri_cli_finality_trouble(finality, "%s: there is no such record", finality->path);
+    } else if (finality->result == TRI_CLI_OK) {
+        tri_cli_finality_trouble(finality, "%s: there is no record in it", finality->path);
+    }
+}
+
+static int look(struct tri_cli_finality *finality)
 {
     struct tri_finality_reader reader = {0};
     struct tri_finality_dir dir;
     int failed = tri_finality_dir_open(&dir, finality->path, look_stranger, finality);
 
     if (failed != 0) {
-        finality_trouble(finality, "%s: %s", finality->path, strerror(-failed));
+        tri_cli_finality_trouble(finality, "%s: %s", finality->path, strerror(-failed));
         return finality->result;
+    }
+    if (!finality->is_prove) {
+        look_facts(finality, dir.at);
     }
     failed = tri_finality_reader_init(&reader);
     for (uint32_t i = 0; i < dir.count && failed == 0 && !look_is_done(finality); i++) {
@@ -316,13 +391,11 @@ static int look(struct finality *finality)
     }
     tri_finality_reader_fini(&reader);
     if (failed != 0) {
-        finality_trouble(finality, "%s", strerror(-failed));
-    } else if (finality->shown == 0 && finality->id.bytes > 0) {
-        finality_trouble(finality, "%s: no record has the id '%s'", finality->path,
-                         finality->id.at);
-    } else if (finality->shown == 0 && finality->has_stream) {
-        finality_trouble(finality, "%s: there is no such record", finality->path);
+        tri_cli_finality_trouble(finality, "%s", strerror(-failed));
+    } else if (finality->shown == 0) {
+        look_nothing(finality, &dir);
     }
+    tri_finality_facts_fini(&finality->facts);
     tri_finality_dir_close(&dir);
     return finality->result;
 }
@@ -336,7 +409,7 @@ int tri_cli_finality_show(int argc, char **argv)
         {0}};
     static const struct argp argp = {
         flags,
-        parse_one,
+        tri_cli_finality_parse,
         "ARCHIVE",
         "Prints the records of an archive, one a line, by stream and ossEpoch.\vA record that does "
         "not hold is not shown but said on stderr.  Exit code 0: all that was asked for; 1: a "
@@ -345,7 +418,7 @@ int tri_cli_finality_show(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct finality finality = {0};
+    struct tri_cli_finality finality = {0};
 
     tri_flags_parse(&argp, argc, argv, &finality);
     return look(&finality);
@@ -359,251 +432,15 @@ int tri_cli_finality_prove(int argc, char **argv)
         {0}};
     static const struct argp argp = {
         flags,
-        parse_one,
+        tri_cli_finality_parse,
         "ARCHIVE",
         "Prints the proof that a message is in a record: one JSON object, which tricast finality "
         "verify checks without the archive.",
         NULL,
         NULL,
         NULL};
-    struct finality finality = {.is_prove = true};
+    struct tri_cli_finality finality = {.is_prove = true};
 
     tri_flags_parse(&argp, argc, argv, &finality);
     return look(&finality);
-}
-
-/* ---- verify: an archive ---- */
-
-/* "PATH/FILE: line 3, offset 412: sentence". */
-static void finding_put(const struct finality *finality, const struct tri_finality_finding *finding,
-                        char line[LINE_BYTES])
-{
-    char number[64] = "";
-    char *id = NULL;
-
-    if (finding->line > 0) {
-        (void)snprintf(number, sizeof(number), "line %" PRIu64 ", ", finding->line);
-    } else if (finding->oss_epoch > 0) {
-        (void)snprintf(number, sizeof(number), "ossEpoch %" PRIu64 ", ", finding->oss_epoch);
-    }
-    if (finding->id.bytes > 0) {
-        json_t *text = json_stringn(finding->id.at, finding->id.bytes);
-
-        id = json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-        json_decref(text);
-    }
-    (void)snprintf(line, LINE_BYTES, "%s/%s: %soffset %" PRIu64 ": %s%s%s", finality->path,
-                   finding->file, number, finding->offset, finding->sentence,
-                   id == NULL ? "" : ": ", id == NULL ? "" : id);
-    free(id);
-}
-
-static void verify_fault(void *context, const struct tri_finality_finding *finding)
-{
-    char line[LINE_BYTES];
-
-    finding_put(context, finding, line);
-    finality_trouble(context, "%s", line);
-}
-
-static void verify_note(void *context, const struct tri_finality_finding *finding)
-{
-    const struct finality *finality = context;
-    char line[LINE_BYTES];
-
-    if (json_array_size(finality->notes) < NOTES_MAX) {
-        finding_put(finality, finding, line);
-        (void)json_array_append_new(finality->notes, json_string(line));
-    }
-}
-
-static void verify_stream(void *context, const struct tri_finality_end *end)
-{
-    struct finality *finality = context;
-    char stream[TRI_STREAM_BYTES_MAX];
-    uint32_t bytes = tri_stream_put(end->epoch, end->shard, stream);
-    const char *how = end->is_closed ? "closed" : end->is_torn ? "torn" : "open";
-
-    if (tri_cli_print(
-            &finality->cli,
-            json_pack(
-                "{s:o, s:I, s:I, s:I, s:I, s:s, s:o}", "stream", json_stringn(stream, bytes),
-                "files", (json_int_t)end->files, "records", (json_int_t)end->records, "messages",
-                (json_int_t)end->messages, "bytes", (json_int_t)end->bytes, "end", how, "head",
-                end->is_known ? tri_json_hex(end->head, sizeof(end->head)) : json_null())) != 0) {
-        finality->result = TRI_CLI_NO_ANSWER;
-    }
-}
-
-static bool verify_is_trusted(const struct finality *finality, const uint8_t *key)
-{
-    for (uint32_t i = 0; i < finality->key_count; i++) {
-        if (memcmp(finality->keys[i], key, TRI_SIGNER_PUBLIC_BYTES) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static json_t *verify_keys(const struct finality *finality, const struct tri_finality_total *total)
-{
-    json_t *list = json_array();
-
-    for (uint32_t i = 0; i < total->key_count; i++) {
-        const struct tri_finality_key_seen *seen = &total->keys[i];
-
-        (void)json_array_append_new(
-            list, json_pack("{s:o, s:b, s:I, s:I}", "publicKey",
-                            tri_json_hex(seen->key, sizeof(seen->key)), "trusted",
-                            (int)verify_is_trusted(finality, seen->key), "manifestLines",
-                            (json_int_t)seen->lines, "records", (json_int_t)seen->records));
-    }
-    return list;
-}
-
-static json_t *verify_summary(const struct finality *finality,
-                              const struct tri_finality_total *total)
-{
-    return json_pack(
-        "{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o, s:I, s:O}", "archiveId",
-        total->has_archive ? tri_json_hex(total->archive, sizeof(total->archive)) : json_null(),
-        "streams", (json_int_t)total->streams, "openStreams", (json_int_t)total->open, "files",
-        (json_int_t)total->files, "records", (json_int_t)total->records, "messages",
-        (json_int_t)total->messages, "bytes", (json_int_t)total->bytes, "keys",
-        verify_keys(finality, total), "manifestLines", (json_int_t)total->lines, "manifestChain",
-        tri_json_hex(total->chain, sizeof(total->chain)), "faults", (json_int_t)total->faults,
-        "notes", finality->notes);
-}
-
-static void verify_archive(struct finality *finality)
-{
-    static struct tri_finality_total total;
-    const struct tri_finality_verify_options options = {
-        .trusted = (const uint8_t(*)[TRI_SIGNER_PUBLIC_BYTES])finality->keys,
-        .trusted_count = finality->key_count,
-        .wanted = finality->wanted,
-        .wanted_count = finality->wanted_count,
-        .is_complete = finality->is_complete,
-        .fault = verify_fault,
-        .note = verify_note,
-        .stream = verify_stream,
-        .context = finality,
-    };
-    int failed = tri_finality_verify(finality->path, &options, &total);
-
-    if (failed != 0) {
-        finality_trouble(finality, "%s: %s", finality->path, strerror(-failed));
-        return;
-    }
-    for (uint32_t i = 0; i < finality->wanted_count; i++) {
-        if (!finality->wanted[i].is_found) {
-            finality_trouble(finality, "%s: %s is not in it", finality->path,
-                             finality->wanted_text[i]);
-            total.faults++;
-        }
-    }
-    if (finality->key_count == 0) {
-        (void)json_array_append_new(
-            finality->notes,
-            json_string("nobody vouches for the keys: give the server's public key as --key"));
-    }
-    if (tri_cli_print(&finality->cli, verify_summary(finality, &total)) != 0) {
-        finality->result = TRI_CLI_NO_ANSWER;
-    }
-}
-
-/* ---- verify: a proof ---- */
-
-/* Whether the proof's record is the one that is wanted. */
-static bool verify_is_wanted(const struct tri_finality_wanted *wanted,
-                             const struct tri_proof *proof)
-{
-    return wanted->epoch == 0 ? memcmp(wanted->hash, proof->hash, sizeof(wanted->hash)) == 0
-                              : wanted->epoch == proof->epoch && wanted->shard == proof->shard &&
-                                    wanted->oss_epoch == proof->oss_epoch;
-}
-
-static void verify_proof(struct finality *finality, const char *text, size_t bytes)
-{
-    struct tri_proof proof = {0};
-    const char *fault = NULL;
-    int failed = tri_proof_check(text, bytes, &proof, &fault);
-
-    if (failed != 0) {
-        finality_trouble(finality, "%s: %s", finality->path,
-                         fault != NULL ? fault : strerror(-failed));
-        return;
-    }
-    if (finality->key_count > 0 && !verify_is_trusted(finality, proof.key)) {
-        finality_trouble(finality, "%s: it is signed by a key that is not trusted", finality->path);
-    }
-    for (uint32_t i = 0; i < finality->wanted_count; i++) {
-        if (!verify_is_wanted(&finality->wanted[i], &proof)) {
-            finality_trouble(finality, "%s: its record is not %s", finality->path,
-                             finality->wanted_text[i]);
-        }
-    }
-    if (finality->result != TRI_CLI_OK) {
-        json_decref(proof.view);
-        return;
-    }
-    (void)json_object_set_new(proof.view, "trusted", json_boolean(finality->key_count > 0));
-    if (tri_cli_print(&finality->cli, proof.view) != 0) {
-        finality->result = TRI_CLI_NO_ANSWER;
-    }
-}
-
-static void verify_file(struct finality *finality)
-{
-    bool is_stdin = strcmp(finality->path, "-") == 0;
-    int file = is_stdin ? STDIN_FILENO : open(finality->path, O_RDONLY | O_CLOEXEC);
-    char *text = NULL;
-    size_t bytes = 0;
-    int failed = file < 0 ? -errno : tri_finality_read_all(file, PROOF_BYTES_MAX, &text, &bytes);
-
-    if (failed == 0) {
-        verify_proof(finality, text, bytes);
-    } else {
-        finality_trouble(finality, "%s: %s", finality->path, strerror(-failed));
-    }
-    free(text);
-    if (file > STDIN_FILENO) {
-        (void)close(file);
-    }
-}
-
-int tri_cli_finality_verify(int argc, char **argv)
-{
-    static const struct argp_option flags[] = {
-        {"key", KEY_TRUSTED, "HEX", 0, "Trust this public key, and only those given", 1},
-        {"contains", KEY_CONTAINS, "HASH", 0,
-         "This record, or line of the manifest, must be there: a hash that was noted, or "
-         "EPOCH-SHARD.OSSEPOCH",
-         1},
-        {"complete", KEY_COMPLETE, NULL, 0,
-         "Nothing writes it any more: streams that are open, and torn ends, are faults", 1},
-        {0}};
-    static const struct argp argp = {
-        flags,
-        parse_one,
-        "ARCHIVE|PROOF|-",
-        "Verifies a whole archive, or a proof.\vOf an archive: one line for each stream, and a "
-        "summary, on stdout; one line for each fault on stderr.  Of a proof: what it proves, on "
-        "stdout.  Exit code 0: sound; 1: there are faults.",
-        NULL,
-        NULL,
-        NULL};
-    static struct finality finality;
-    struct stat info;
-
-    tri_flags_parse(&argp, argc, argv, &finality);
-    finality.notes = json_array();
-    if (strcmp(finality.path, "-") != 0 && stat(finality.path, &info) == 0 &&
-        S_ISDIR(info.st_mode)) {
-        verify_archive(&finality);
-    } else {
-        verify_file(&finality);
-    }
-    json_decref(finality.notes);
-    return finality.result;
 }

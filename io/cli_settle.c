@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The verbs of the second tier: what waits for the settlement (finality pending), what it has
- * settled (settle), whether the sequencer is up (sequencer), and how all of that stands (finality
- * status).
+ * settled (settle), how far it is behind (heartbeat), whether the sequencer is up (sequencer), and
+ * how all of that stands (finality status).
  */
 #include <string.h>
 
@@ -16,6 +16,7 @@
 enum {
     KEY_REFERENCE = 256,
     KEY_AT,
+    KEY_ROLE,
 };
 
 struct settle_line {
@@ -25,6 +26,7 @@ struct settle_line {
     uint32_t words_wanted;
     const char *reference;
     uint64_t at_ms;
+    enum tri_role role;
 };
 
 static error_t parse_one(int key, char *text, struct argp_state *state)
@@ -43,6 +45,12 @@ static error_t parse_one(int key, char *text, struct argp_state *state)
             tri_flags_fail(line->cli.verb, "--at: '%s' is no time such as 2026-11-21T10:20:30.123Z",
                            text);
         }
+        return 0;
+    case KEY_ROLE:
+        if (strcmp(text, "settlement") != 0 && strcmp(text, "operator") != 0) {
+            tri_flags_fail(line->cli.verb, "--role: '%s': expected operator or settlement", text);
+        }
+        line->role = text[0] == 's' ? TRI_ROLE_SETTLEMENT : TRI_ROLE_OPERATOR;
         return 0;
     case ARGP_KEY_ARG:
         if (line->word_count == line->words_wanted) {
@@ -182,8 +190,8 @@ static void settle_frame(const struct settle_line *line, struct tri_frame *frame
     if (strncmp(digits, "0x", 2) == 0) {
         digits += 2;
     }
-    if (strlen(digits) != 2U * TRI_DIGEST_BYTES ||
-        !tri_hex_get(digits, 2U * TRI_DIGEST_BYTES, root)) {
+    if (strlen(digits) != (size_t)2 * TRI_DIGEST_BYTES ||
+        !tri_hex_get(digits, (size_t)2 * TRI_DIGEST_BYTES, root)) {
         tri_flags_fail(line->cli.verb, "'%s' is no ossStateRoot: 64 hexadecimal digits",
                        line->words[2]);
     }
@@ -216,6 +224,28 @@ int tri_cli_settle(int argc, char **argv)
     return settle_ask(&line, TRI_ROLE_SETTLEMENT, &frame, TRI_FRAME_SETTLED, settled_view);
 }
 
+/* ---- heartbeat ---- */
+
+int tri_cli_heartbeat(int argc, char **argv)
+{
+    static const struct argp argp = {
+        NULL,
+        parse_one,
+        "LAG_SECONDS",
+        "Says for the settlement how far it is behind (F04), and prints how all of it stands.\vIt "
+        "holds until the next one.",
+        settle_children,
+        NULL,
+        NULL};
+    struct settle_line line = {.words_wanted = 1};
+    struct tri_frame frame = {.type = TRI_FRAME_HEARTBEAT};
+
+    tri_flags_parse(&argp, argc, argv, &line);
+    frame.heartbeat_lag_s =
+        (uint32_t)tri_flags_uint(line.cli.verb, "LAG_SECONDS", line.words[0], 0, UINT32_MAX);
+    return settle_ask(&line, TRI_ROLE_SETTLEMENT, &frame, TRI_FRAME_FINALITY, status_view);
+}
+
 /* ---- finality pending ---- */
 
 /* Prints the records of one frame; the next question begins behind the last one. */
@@ -227,12 +257,16 @@ static int pending_print(struct settle_line *line, const struct tri_pending_fram
     for (uint32_t i = 0; failed == 0 && i < pending->count; i++) {
         struct tri_finality_header header;
         const char *fault = NULL;
+        json_t *view = NULL;
 
         if (!tri_finality_header_get(pending->rows[i].header, &header, &fault)) {
             tri_flags_fail(line->cli.verb, "the server has sent a header that is none: %s", fault);
         }
-        failed =
-            tri_cli_print(&line->cli, tri_json_finality_header(&header, pending->rows[i].header));
+        view = tri_json_finality_header(&header, pending->rows[i].header);
+        (void)json_object_set_new(
+            view, "signature",
+            tri_json_hex(pending->rows[i].signature.at, pending->rows[i].signature.bytes));
+        failed = tri_cli_print(&line->cli, view);
         memcpy(stream, header.stream.at, header.stream.bytes);
         next->pending_get.stream = (struct tri_text){.at = stream, .bytes = header.stream.bytes};
         next->pending_get.oss_epoch = header.oss_epoch;
@@ -242,8 +276,12 @@ static int pending_print(struct settle_line *line, const struct tri_pending_fram
 
 int tri_cli_finality_pending(int argc, char **argv)
 {
+    static const struct argp_option options[] = {
+        {"role", KEY_ROLE, "operator|settlement", 0, "Whom to connect as (default operator)", 0},
+        {0},
+    };
     static const struct argp argp = {
-        NULL,
+        options,
         parse_one,
         NULL,
         "The finality records that wait for the settlement, one a line (docs/finality.md).",
@@ -251,7 +289,7 @@ int tri_cli_finality_pending(int argc, char **argv)
         NULL,
         NULL};
     static struct tri_client client;
-    struct settle_line line = {0};
+    struct settle_line line = {.role = TRI_ROLE_OPERATOR};
     struct tri_frame frame = {.type = TRI_FRAME_PENDING_GET};
     char stream[TRI_STREAM_BYTES_MAX];
     bool has_more = true;
@@ -260,7 +298,7 @@ int tri_cli_finality_pending(int argc, char **argv)
     tri_flags_parse(&argp, argc, argv, &line);
     frame.pending_get.stream = tri_cli_text("");
     frame.pending_get.limit = TRI_PENDING_MAX;
-    failed = tri_cli_open(&line.cli, &client, TRI_ROLE_OPERATOR);
+    failed = tri_cli_open(&line.cli, &client, line.role);
     while (failed == 0 && has_more) {
         uint64_t deadline_ns = tri_cli_deadline_ns(&line.cli);
 

@@ -117,9 +117,9 @@
 #define TRI_CONFIG_FINALITY_NUMBERS(X)                                                             \
     X(gap_s, "gapSeconds", "s", 300, 1, 4294967,                                                   \
       "lag of the settlement that flags a gap (F04)")                                              \
-    X(redeliveries_per_s, "redeliveriesPerSecond", "messages/s", 10, 1, 1000000,                   \
+    X(redeliveries_per_s, "redeliveriesPerSecond", "messages/s", 10, 1, 10000,                     \
       "messages driven forward again while there is a gap, for each chain")                        \
-    X(redeliveries_max, "redeliveries", "times", 5, 1, 1000,                                       \
+    X(redeliveries_max, "redeliveries", "times", 5, 1, 20,                                         \
       "how often one message is driven forward again before reconciliation or an alarm")           \
     X(redelivery_pause_s, "redeliveryPauseSeconds", "s", 60, 1, 86400,                             \
       "wait before a message is driven forward again; doubles each time")

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/state.h"
+
 #define READ_BYTES   (UINT32_C(256) << 10) /* at once, unless a record is longer */
 #define BUFFER_BYTES (TRI_ARCHIVE_FRAME_BYTES + TRI_ARCHIVE_RECORD_BYTES_MAX + READ_BYTES)
 #define FILE_SUFFIX  ".fin"
@@ -276,12 +278,12 @@ int tri_finality_reader_open(struct tri_finality_reader *reader, int dir, const 
     if (reader->file >= 0) {
         (void)close(reader->file);
     }
-    reader->file = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    reader->file = tri_state_file(dir, name);
     reader->from = 0;
     reader->to = 0;
     reader->given = 0;
     reader->offset = 0;
-    return reader->file < 0 ? -errno : 0;
+    return reader->file < 0 ? reader->file : 0;
 }
 
 /* Has `count` bytes from `from` on in the buffer, or all that the file has.  Returns 0 or -errno.

@@ -64,7 +64,8 @@ struct tri_finality_reader {
  * _fini closes and gives it back; it accepts a zeroed reader. */
 int tri_finality_reader_init(struct tri_finality_reader *reader);
 void tri_finality_reader_fini(struct tri_finality_reader *reader);
-/* tri_finality_reader_open begins a file of the directory.  Returns 0 or -errno. */
+/* tri_finality_reader_open begins a file of the directory.  Returns 0 or -errno: tri_state_why().
+ */
 int tri_finality_reader_open(struct tri_finality_reader *reader, int dir, const char *name);
 
 /* tri_finality_reader_next gives the next record, borrowed until the next call; reader->offset is

@@ -8,22 +8,10 @@
 #ifndef TRI_IO_FINALITY_INTERNAL_H
 #define TRI_IO_FINALITY_INTERNAL_H
 
+#include "io/finality_facts.h"
 #include "io/finality_files.h"
 #include "io/finality_verify.h"
 #include "io/id_set.h"
-#include "io/secondary.h"
-
-/* What the file `secondary` says of a record. */
-struct tri_finality_fact {
-    uint32_t epoch;
-    uint32_t shard;
-    uint64_t oss_epoch;
-    uint64_t offset;                 /* where it says so */
-    uint8_t value[TRI_DIGEST_BYTES]; /* the root; if is_handed, the SHA-256 of the id */
-    bool is_handed;
-    bool is_equal;
-    bool is_seen;
-};
 
 struct tri_finality_verify_state {
     const struct tri_finality_verify_options *options;
@@ -35,8 +23,7 @@ struct tri_finality_verify_state {
     uint32_t stream_room;
     struct tri_archive_stream *streams; /* by epoch and shard; owned */
     bool is_memory_out;
-    uint32_t fact_count;
-    struct tri_finality_fact *facts; /* by record; owned */
+    struct tri_finality_facts facts;
 };
 
 void tri_finality_fault(struct tri_finality_verify_state *verify,

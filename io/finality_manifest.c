@@ -4,13 +4,12 @@
  * to know everything that is wrong.  So a line that does not hold is said, and what it says is
  * taken all the same: the lines and records behind it are judged by what it states.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/finality_internal.h"
+#include "io/state.h"
 
 #define MANIFEST_BYTES_MAX (UINT64_C(1) << 30)
 
@@ -180,8 +179,8 @@ static void manifest_tail(struct tri_finality_verify_state *verify, struct tri_t
 void tri_finality_manifest_read(struct tri_finality_verify_state *verify)
 {
     struct tri_finality_finding finding = {.file = TRI_ARCHIVE_MANIFEST_NAME};
-    int file = openat(verify->dir.at, TRI_ARCHIVE_MANIFEST_NAME, O_RDONLY | O_CLOEXEC);
-    int failed = file < 0 ? -errno : 0;
+    int file = tri_state_file(verify->dir.at, TRI_ARCHIVE_MANIFEST_NAME);
+    int failed = file < 0 ? file : 0;
     char *text = NULL;
     size_t bytes = 0;
     size_t at = 0;
@@ -191,7 +190,7 @@ void tri_finality_manifest_read(struct tri_finality_verify_state *verify)
         (void)close(file);
     }
     if (failed != 0) {
-        finding.sentence = strerror(-failed);
+        finding.sentence = tri_state_why(failed);
         tri_finality_fault(verify, finding);
         return;
     }

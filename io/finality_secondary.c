@@ -8,24 +8,7 @@
 #include <string.h>
 
 #include "io/finality_internal.h"
-
-/* In the order in which records are read, and for one record as noted. */
-static int fact_order(const void *a, const void *b)
-{
-    const struct tri_finality_fact *x = a;
-    const struct tri_finality_fact *y = b;
-
-    if (x->epoch != y->epoch) {
-        return x->epoch < y->epoch ? -1 : 1;
-    }
-    if (x->shard != y->shard) {
-        return x->shard < y->shard ? -1 : 1;
-    }
-    if (x->oss_epoch != y->oss_epoch) {
-        return x->oss_epoch < y->oss_epoch ? -1 : 1;
-    }
-    return x->offset == y->offset ? 0 : x->offset < y->offset ? -1 : 1;
-}
+#include "io/state.h"
 
 static void secondary_fault(struct tri_finality_verify_state *verify,
                             const struct tri_finality_fact *fact, const char *sentence)
@@ -34,36 +17,6 @@ static void secondary_fault(struct tri_finality_verify_state *verify,
                                                              .offset = fact->offset,
                                                              .oss_epoch = fact->oss_epoch,
                                                              .sentence = sentence});
-}
-
-/* Keeps what is said of a record. */
-static void secondary_keep(struct tri_finality_verify_state *verify, uint64_t offset,
-                           const struct tri_secondary_fact *fact)
-{
-    struct tri_finality_fact *kept = NULL;
-
-    if ((verify->fact_count & (verify->fact_count - 1)) == 0) { /* full at every power of two */
-        size_t room = verify->fact_count == 0 ? 1 : 2 * (size_t)verify->fact_count;
-        struct tri_finality_fact *more = realloc(verify->facts, room * sizeof(*more));
-
-        if (more == NULL) {
-            verify->is_memory_out = true;
-            return;
-        }
-        verify->facts = more;
-    }
-    kept = &verify->facts[verify->fact_count++];
-    *kept = (struct tri_finality_fact){.epoch = fact->epoch,
-                                       .shard = fact->shard,
-                                       .oss_epoch = fact->oss_epoch,
-                                       .offset = offset,
-                                       .is_handed = fact->kind == TRI_SECONDARY_HANDED,
-                                       .is_equal = fact->is_equal};
-    if (kept->is_handed) {
-        tri_digest_sha256(fact->id.at, fact->id.bytes, kept->value);
-    } else {
-        memcpy(kept->value, fact->root, sizeof(kept->value));
-    }
 }
 
 /* Where the facts end. */
@@ -79,7 +32,7 @@ static void secondary_tail(struct tri_finality_verify_state *verify,
             return;
         }
     } else {
-        finding.sentence = next < 0 ? strerror(-next) : reader->fault;
+        finding.sentence = next < 0 ? tri_state_why(next) : reader->fault;
     }
     tri_finality_fault(verify, finding);
 }
@@ -95,65 +48,86 @@ void tri_finality_secondary_read(struct tri_finality_verify_state *verify)
         while (!verify->is_memory_out &&
                (next = tri_secondary_next(&reader, &fact)) == TRI_SECONDARY_NEXT_FACT) {
             verify->total->facts++;
-            if (fact.kind != TRI_SECONDARY_SEQUENCER) {
-                secondary_keep(verify, reader.offset, &fact);
-            }
+            memcpy(verify->total->facts_chain, reader.chain, sizeof(reader.chain));
+            tri_finality_found_hash(verify, reader.chain);
+            verify->is_memory_out =
+                tri_finality_facts_add(&verify->facts, reader.offset, &fact) != 0;
         }
     }
     if (next != TRI_SECONDARY_NEXT_FACT && next != TRI_SECONDARY_NEXT_END) {
         secondary_tail(verify, &reader, next);
     }
     tri_secondary_reader_fini(&reader);
-    if (verify->fact_count > 0) {
-        qsort(verify->facts, verify->fact_count, sizeof(verify->facts[0]), fact_order);
-    }
+    tri_finality_facts_sort(&verify->facts);
 }
 
-/* The record's facts: *from to the returned place. */
-static uint32_t secondary_place(const struct tri_finality_verify_state *verify, uint32_t epoch,
-                                uint32_t shard, uint64_t oss_epoch, uint32_t *from)
+/* An id of the record that facts are held against. */
+struct secondary_id {
+    uint8_t value[TRI_DIGEST_BYTES]; /* its SHA-256 */
+    bool is_handed;
+};
+
+static int id_order(const void *a, const void *b)
 {
-    const struct tri_finality_fact due = {.epoch = epoch, .shard = shard, .oss_epoch = oss_epoch};
-    uint32_t low = 0;
-    uint32_t high = verify->fact_count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (fact_order(&verify->facts[middle], &due) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    *from = low;
-    while (low < verify->fact_count && verify->facts[low].epoch == epoch &&
-           verify->facts[low].shard == shard && verify->facts[low].oss_epoch == oss_epoch) {
-        low++;
-    }
-    return low;
+    return memcmp(((const struct secondary_id *)a)->value, ((const struct secondary_id *)b)->value,
+                  TRI_DIGEST_BYTES);
 }
 
-/* Whether a message of the record has the id. */
-static bool secondary_has_id(const struct tri_archive_record *record,
-                             const uint8_t value[TRI_DIGEST_BYTES])
+/* The ids of a record, in order; NULL: no memory, or no message of it is handed over. */
+static struct secondary_id *secondary_ids(struct tri_finality_verify_state *verify,
+                                          const struct tri_archive_record *record, uint32_t from,
+                                          uint32_t to, uint32_t *count)
 {
     struct tri_bytes rest = record->entries;
     struct tri_archive_entry entry;
+    struct secondary_id *ids = NULL;
 
-    while (tri_archive_entry_next(&rest, &entry)) {
+    *count = 0;
+    while (from < to && !verify->facts.all[from].is_handed) {
+        from++;
+    }
+    if (from == to) {
+        return NULL;
+    }
+    ids = calloc(record->header.message_count, sizeof(*ids));
+    if (ids == NULL) {
+        verify->is_memory_out = true;
+        return NULL;
+    }
+    while (*count < record->header.message_count && tri_archive_entry_next(&rest, &entry)) {
         const char *fault = NULL;
-        uint8_t found[TRI_DIGEST_BYTES];
         struct tri_leaf leaf;
 
         if (tri_leaf_get(entry.leaf, &leaf, &fault)) {
-            tri_digest_sha256(leaf.id.at, leaf.id.bytes, found);
-            if (memcmp(found, value, sizeof(found)) == 0) {
-                return true;
-            }
+            tri_digest_sha256(leaf.id.at, leaf.id.bytes, ids[*count].value);
+            (*count)++;
         }
     }
-    return false;
+    qsort(ids, *count, sizeof(*ids), id_order);
+    return ids;
+}
+
+/* Holds a fact that hands a message over against the record. */
+static void secondary_handed(struct tri_finality_verify_state *verify,
+                             const struct tri_finality_fact *fact, struct secondary_id *ids,
+                             uint32_t count, bool is_final)
+{
+    struct secondary_id due = {.is_handed = false};
+    struct secondary_id *id = NULL;
+
+    memcpy(due.value, fact->value, sizeof(due.value));
+    id = ids == NULL ? NULL : bsearch(&due, ids, count, sizeof(*ids), id_order);
+    if (id == NULL) {
+        secondary_fault(verify, fact, "it hands over a message that the record does not have");
+    } else if (id->is_handed) {
+        secondary_fault(verify, fact, "it hands over a message for the second time");
+    } else {
+        id->is_handed = true;
+    }
+    if (is_final) {
+        secondary_fault(verify, fact,
+                        "it hands over a message of a record that was confirmed before");
+    }
 }
 
 void tri_finality_secondary_record(struct tri_finality_verify_state *verify, uint32_t epoch,
@@ -161,58 +135,51 @@ void tri_finality_secondary_record(struct tri_finality_verify_state *verify, uin
                                    bool is_sound)
 {
     uint32_t from = 0;
-    uint32_t to = secondary_place(verify, epoch, shard, record->header.oss_epoch, &from);
+    uint32_t to =
+        tri_finality_facts_of(&verify->facts, epoch, shard, record->header.oss_epoch, &from);
+    uint32_t id_count = 0;
+    struct secondary_id *ids = is_sound ? secondary_ids(verify, record, from, to, &id_count) : NULL;
     bool is_final = false;
 
-    for (uint32_t i = from; i < to; i++) {
-        struct tri_finality_fact *fact = &verify->facts[i];
+    for (uint32_t i = from; i < to && !verify->is_memory_out; i++) {
+        struct tri_finality_fact *fact = &verify->facts.all[i];
+        bool is_equal = false;
 
         if (fact->is_seen || !is_sound) {
             fact->is_seen = true;
             continue; /* what is wrong with the record has been said */
         }
         fact->is_seen = true;
-        if (!fact->is_handed) {
-            bool is_equal = memcmp(fact->value, record->header.root, sizeof(fact->value)) == 0;
-
-            if (is_equal != fact->is_equal) {
-                secondary_fault(verify, fact,
-                                is_equal ? "it says that the root differs, but it is the record's"
-                                         : "it says that the root is the record's, but it differs");
-            }
-            is_final = is_final || fact->is_equal;
+        if (fact->is_handed) {
+            secondary_handed(verify, fact, ids, id_count, is_final);
             continue;
         }
-        if (!secondary_has_id(record, fact->value)) {
-            secondary_fault(verify, fact, "it hands over a message that the record does not have");
-        }
-        if (is_final) {
+        is_equal = memcmp(fact->value, record->header.root, sizeof(fact->value)) == 0;
+        if (is_equal != fact->is_equal) {
             secondary_fault(verify, fact,
-                            "it hands over a message of a record that was confirmed before");
+                            is_equal ? "it says that the root differs, but it is the record's"
+                                     : "it says that the root is the record's, but it differs");
         }
-        for (uint32_t j = from; j < i; j++) {
-            if (verify->facts[j].is_handed &&
-                memcmp(verify->facts[j].value, fact->value, sizeof(fact->value)) == 0) {
-                secondary_fault(verify, fact, "it hands over a message for the second time");
-            }
-        }
+        is_final = is_final || fact->is_equal;
     }
+    free(ids);
 }
 
 void tri_finality_secondary_lost(struct tri_finality_verify_state *verify, uint32_t epoch,
                                  uint32_t shard)
 {
-    for (uint32_t i = 0; i < verify->fact_count; i++) {
-        verify->facts[i].is_seen = verify->facts[i].is_seen || (verify->facts[i].epoch == epoch &&
-                                                                verify->facts[i].shard == shard);
+    for (uint32_t i = 0; i < verify->facts.count; i++) {
+        verify->facts.all[i].is_seen =
+            verify->facts.all[i].is_seen ||
+            (verify->facts.all[i].epoch == epoch && verify->facts.all[i].shard == shard);
     }
 }
 
 void tri_finality_secondary_end(struct tri_finality_verify_state *verify)
 {
-    for (uint32_t i = 0; i < verify->fact_count; i++) {
-        if (!verify->facts[i].is_seen) {
-            secondary_fault(verify, &verify->facts[i],
+    for (uint32_t i = 0; i < verify->facts.count; i++) {
+        if (!verify->facts.all[i].is_seen) {
+            secondary_fault(verify, &verify->facts.all[i],
                             "it names a record that the archive does not have");
         }
     }

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "io/state.h"
+
 #define SENTENCE_BYTES 256U
 
 /* One stream, record by record. */
@@ -296,7 +298,7 @@ static bool walk_file(struct walk *walk, uint64_t first, bool is_listed, bool is
     walk->next = first;
     walk->offset = 0;
     if (failed != 0) {
-        walk_lose(walk, strerror(-failed));
+        walk_lose(walk, tri_state_why(failed));
         walk->is_stuck = true;
     } else {
         walk_read(walk, is_last);
@@ -426,6 +428,6 @@ int tri_finality_verify(const char *path, const struct tri_finality_verify_optio
     tri_finality_dir_close(&verify.dir);
     tri_id_set_fini(&verify.ids);
     free(verify.streams);
-    free(verify.facts);
+    tri_finality_facts_fini(&verify.facts);
     return failed;
 }

@@ -24,7 +24,8 @@
 
 /* Something that must be in the archive. */
 struct tri_finality_wanted {
-    uint8_t hash[TRI_DIGEST_BYTES]; /* of a record, or a chain value of the manifest */
+    uint8_t hash[TRI_DIGEST_BYTES]; /* of a record, or a chain value of the manifest or
+                                       `secondary` */
     uint32_t epoch;                 /* not 0: instead of the hash, a record's stream, */
     uint32_t shard;
     uint64_t oss_epoch; /* and its number */
@@ -82,7 +83,8 @@ struct tri_finality_total {
     uint64_t records;
     uint64_t messages;
     uint64_t bytes;
-    uint64_t facts; /* of the file `secondary` */
+    uint64_t facts;                        /* of the file `secondary` */
+    uint8_t facts_chain[TRI_DIGEST_BYTES]; /* of the last one; zeros: there is none */
     uint64_t faults;
     uint32_t key_count;
     struct tri_finality_key_seen keys[TRI_FINALITY_KEYS_MAX];

@@ -68,9 +68,9 @@ json_t *tri_json_leaf(const struct tri_leaf *leaf)
 {
     assert(leaf != NULL);
     return json_pack(
-        "{s:o, s:o, s:[I,I], s:o, s:o, s:o, s:b}", "originalMessageId", view_text(leaf->id),
-        "contentHash", tri_json_hex(leaf->hash.at, sizeof(leaf->hash.at)), "attempt",
-        (json_int_t)TRI_ATTEMPT_EPOCH(leaf->attempt), (json_int_t)TRI_ATTEMPT_N(leaf->attempt),
+        "{s:o, s:o, s:{s:I, s:I}, s:o, s:o, s:o, s:b}", "originalMessageId", view_text(leaf->id),
+        "contentHash", tri_json_hex(leaf->hash.at, sizeof(leaf->hash.at)), "attempt", "epoch",
+        (json_int_t)TRI_ATTEMPT_EPOCH(leaf->attempt), "n", (json_int_t)TRI_ATTEMPT_N(leaf->attempt),
         "issuedAt", view_time(leaf->issued_at_ms), "participatingChains",
         view_chains(leaf, UINT64_MAX), "appliedChains", view_chains(leaf, leaf->applied), "forced",
         (int)leaf->is_forced);
@@ -148,4 +148,31 @@ json_t *tri_json_finality_record(const struct tri_archive_record *record)
     }
     json_decref(messages);
     return view;
+}
+
+json_t *tri_json_secondary(const struct tri_secondary_fact *fact)
+{
+    char stream[TRI_STREAM_BYTES_MAX];
+    uint32_t bytes = 0;
+
+    if (fact->kind == TRI_SECONDARY_SEQUENCER) {
+        return json_pack("{s:s, s:b, s:o, s:o}", "fact", "SEQUENCER", "isUp", (int)fact->is_up,
+                         "operator", view_text(fact->name), "at", view_time(fact->at_ms));
+    }
+    bytes = tri_stream_put(fact->epoch, fact->shard, stream);
+    if (fact->kind == TRI_SECONDARY_HANDED) {
+        return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "fact", "HANDED", "stream",
+                         json_stringn(stream, bytes), "ossEpoch", (json_int_t)fact->oss_epoch,
+                         "originalMessageId", view_text(fact->id), "chainId",
+                         view_text(fact->chain), "errorCode",
+                         fact->code == TRI_ERROR_NONE ? json_null()
+                                                      : json_string(tri_error_name(fact->code)),
+                         "at", view_time(fact->at_ms));
+    }
+    return json_pack("{s:s, s:o, s:I, s:o, s:b, s:o, s:o, s:o, s:o}", "fact", "SETTLED", "stream",
+                     json_stringn(stream, bytes), "ossEpoch", (json_int_t)fact->oss_epoch,
+                     "ossStateRoot", view_hash(fact->root), "isEqual", (int)fact->is_equal,
+                     "settledAt", view_time(fact->settled_at_ms), "reference",
+                     view_text(fact->reference), "reporter", view_text(fact->name), "at",
+                     view_time(fact->at_ms));
 }

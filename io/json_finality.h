@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "io/archive_record.h"
+#include "io/secondary.h"
 
 #define TRI_PROOF_FORMAT "tricast-proof-1"
 
@@ -28,6 +29,9 @@ json_t *tri_json_finality_header(const struct tri_finality_header *header, struc
 /* A record that passed tri_archive_record_get() and _check(): PrimaryFinalityRecord (F01), and
  * beside its fields those that prove it. */
 json_t *tri_json_finality_record(const struct tri_archive_record *record);
+
+/* What the file `secondary` says: its names are those of docs/finality.md. */
+json_t *tri_json_secondary(const struct tri_secondary_fact *fact);
 
 /* tri_json_proof makes the proof of message `index` of a record as above. */
 json_t *tri_json_proof(const struct tri_archive_record *record, uint32_t index);

@@ -42,18 +42,19 @@ struct keeper_worker {
 
 /* ---- one shard ---- */
 
+/* What can be done, unless the fault says it itself. */
+#define ADVICE_CAPACITIES "; raise capacities.rounds, .dedupEntries, .envelopes and the bodies"
+#define ADVICE_CHECK      "; `tricast journal check` says more"
+
 static int keeper_refuse(struct keeper_worker *worker, const struct tri_journal_entry *entry,
-                         enum tri_result result, const char *fault)
+                         int failed, const char *fault, const char *advice)
 {
     (void)snprintf(worker->trouble, sizeof(worker->trouble),
                    "%s: stream %" PRIu32 " of epoch %" PRIu32 ", segment %" PRIu32
                    ", offset %" PRIu64 ": %s%s",
                    worker->keeper->options.path, entry->stream, entry->epoch, entry->segment,
-                   entry->offset, fault,
-                   result == TRI_FULL
-                       ? "; raise capacities.rounds, .dedupEntries, .envelopes and the bodies"
-                       : "; `tricast journal check` says more");
-    return result == TRI_FULL ? -ENOSPC : -EBADMSG;
+                   entry->offset, fault, advice);
+    return failed;
 }
 
 /* D04: a primary record that the archive lacks is kept until all have been read. */
@@ -63,13 +64,14 @@ static int keeper_take_primary(struct keeper_worker *worker, const struct tri_jo
     struct tri_replayed replayed;
     const char *fault = NULL;
 
+    /* The ossEpoch of a record that is older than finality records is 0: no archive lacks it. */
     tri_shard_replayed(worker->shard, &replayed);
     if (options->archive == NULL ||
         replayed.oss_epoch <= tri_archive_last(options->archive, entry->epoch, entry->stream)) {
         return 0;
     }
     fault = tri_finality_list_add(&worker->primaries, entry, &replayed, options);
-    return fault == NULL ? 0 : keeper_refuse(worker, entry, TRI_VIOLATION, fault);
+    return fault == NULL ? 0 : keeper_refuse(worker, entry, -EBADMSG, fault, "");
 }
 
 static int keeper_take(void *context, const struct tri_journal_entry *entry)
@@ -91,13 +93,17 @@ static int keeper_take(void *context, const struct tri_journal_entry *entry)
     if (record->type == TRI_LOG_TYPE_CHAINS) {
         worker->chain_count = tri_chains_table_get(replay.payload, options->chains,
                                                    options->chain_count, worker->chains);
-        return worker->chain_count == 0 ? keeper_refuse(worker, entry, TRI_VIOLATION,
-                                                        "the table of chains is unreadable")
-                                        : 0;
+        return worker->chain_count == 0
+                   ? keeper_refuse(worker, entry, -EBADMSG, "the table of chains is unreadable",
+                                   ADVICE_CHECK)
+                   : 0;
     }
     result = tri_shard_replay(worker->shard, &replay, &fault);
+    if (result == TRI_FULL) {
+        return keeper_refuse(worker, entry, -ENOSPC, fault, ADVICE_CAPACITIES);
+    }
     if (result != TRI_OK && result != TRI_STALE) {
-        return keeper_refuse(worker, entry, result, fault);
+        return keeper_refuse(worker, entry, -EBADMSG, fault, ADVICE_CHECK);
     }
     worker->records++;
     worker->skipped += result == TRI_STALE ? 1 : 0;

@@ -54,7 +54,7 @@ const char *tri_finality_list_add(struct tri_finality_list *list,
 
     if (!replayed->is_known) {
         return "the archive lacks this primary record, and its message is not in the journal any "
-               "more: put the newest files of the archive back";
+               "more; put the archive's newest copy back";
     }
     if (!list_room(list, 1, TRI_LEAF_BYTES_MAX + content_bytes)) {
         return "no memory for the records that the archive lacks";

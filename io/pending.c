@@ -15,18 +15,9 @@
 
 #define MS_PER_SECOND UINT64_C(1000)
 
-/* Whether the root is the one that was last reported for the record, other than its own. */
-static bool contested_has(const struct tri_pending *pending, uint64_t stream, uint64_t oss_epoch,
-                          const uint8_t *root)
-{
-    uint32_t place = tri_pending_notes_place(&pending->contested, stream, oss_epoch, NULL);
-
-    return tri_pending_notes_has(&pending->contested, place, stream, oss_epoch, root);
-}
-
 /* ---- the archive's side ---- */
 
-static int pending_memory(struct tri_pending *pending)
+int tri_pending_memory(struct tri_pending *pending)
 {
     (void)strcpy(pending->trouble, "no memory for the pending sync queue");
     return -ENOMEM;
@@ -50,7 +41,7 @@ int tri_pending_recorded(struct tri_pending *pending, uint32_t epoch, uint32_t s
     }
     stream = tri_pending_stream(pending, epoch, shard);
     if (stream == NULL) {
-        return pending_memory(pending);
+        return tri_pending_memory(pending);
     }
     if (oss_epoch <= stream->last) {
         return 0;
@@ -61,7 +52,7 @@ int tri_pending_recorded(struct tri_pending *pending, uint32_t epoch, uint32_t s
         uint64_t bit = 0;
 
         if (!tri_pending_grow(stream, oss_epoch)) {
-            return pending_memory(pending);
+            return tri_pending_memory(pending);
         }
         word = tri_pending_word(stream, oss_epoch, &bit);
         word->forced |= bit;
@@ -73,6 +64,19 @@ int tri_pending_recorded(struct tri_pending *pending, uint32_t epoch, uint32_t s
     place = tri_pending_place(pending, epoch, shard);
     pending->stream_first = place < pending->stream_first ? place : pending->stream_first;
     return 0;
+}
+
+int tri_pending_placed(struct tri_pending *pending, uint32_t epoch, uint32_t shard,
+                       uint64_t oss_epoch, uint64_t first, uint64_t end)
+{
+    struct pending_stream *stream =
+        pending->options.is_on ? tri_pending_find(pending, epoch, shard) : NULL;
+
+    if (stream == NULL || oss_epoch != stream->last || first == 0) {
+        return 0;
+    }
+    assert(first <= oss_epoch);
+    return tri_pending_index(stream, first, oss_epoch + 1, end) ? 0 : tri_pending_memory(pending);
 }
 
 void tri_pending_written(struct tri_pending *pending)
@@ -95,11 +99,6 @@ int tri_pending_sync(struct tri_pending *pending)
     return pending->options.is_on && !pending->options.is_read_only
                ? tri_secondary_sync(pending->secondary, pending->trouble)
                : 0;
-}
-
-bool tri_pending_is_dirty(const struct tri_pending *pending)
-{
-    return pending->options.is_on && tri_secondary_is_dirty(pending->secondary);
 }
 
 const char *tri_pending_trouble(const struct tri_pending *pending)
@@ -184,29 +183,28 @@ static int settle_equal(struct tri_pending *pending, struct pending_stream *stre
                         const struct tri_pending_report *report, uint32_t message_count,
                         uint64_t now_ms, bool *is_new)
 {
-    uint64_t key = tri_pending_key(stream);
+    struct pending_note *note =
+        tri_pending_notes_find(&pending->notes, tri_pending_key(stream), report->oss_epoch);
     bool is_final = tri_pending_is_final(stream, report->oss_epoch);
     int failed = 0;
 
-    *is_new = !is_final || contested_has(pending, key, report->oss_epoch, NULL);
+    *is_new = !is_final || (note != NULL && note->is_contested);
     if (!*is_new) {
         return 0;
     }
     if (!is_final && !tri_pending_grow(stream, report->oss_epoch)) {
-        return pending_memory(pending);
+        return tri_pending_memory(pending);
     }
     failed = settle_note(pending, report, true, now_ms);
     if (failed != 0) {
         return failed;
     }
-    pending->settled++;
-    (void)tri_pending_notes_remove(&pending->contested, key, report->oss_epoch);
     if (!is_final) {
-        (void)tri_pending_notes_remove(&pending->handed, key, report->oss_epoch);
         assert(pending->messages >= message_count);
         pending->messages -= message_count;
         tri_pending_finish(pending, stream, report->oss_epoch);
     }
+    tri_pending_notes_settled(pending, note);
     return 0;
 }
 
@@ -214,24 +212,22 @@ static int settle_equal(struct tri_pending *pending, struct pending_stream *stre
 static int settle_different(struct tri_pending *pending, const struct pending_stream *stream,
                             const struct tri_pending_report *report, uint64_t now_ms, bool *is_new)
 {
-    uint64_t key = tri_pending_key(stream);
+    struct pending_note *note =
+        tri_pending_notes_make(&pending->notes, tri_pending_key(stream), report->oss_epoch);
     int failed = 0;
 
-    *is_new = !contested_has(pending, key, report->oss_epoch, report->root);
-    if (!*is_new) {
-        return 0;
+    if (note == NULL) {
+        return tri_pending_memory(pending);
     }
-    if (!tri_pending_notes_grow(&pending->contested)) {
-        return pending_memory(pending);
+    *is_new = !note->is_contested;
+    if (*is_new) {
+        failed = settle_note(pending, report, false, now_ms);
+        pending->contested += failed == 0 ? 1 : 0;
+        note->is_contested = failed == 0;
+        tri_pending_notes_tidy(&pending->notes, note);
     }
-    failed = settle_note(pending, report, false, now_ms);
-    if (failed != 0) {
-        return failed;
-    }
-    pending->differences++;
-    (void)tri_pending_notes_remove(&pending->contested, key, report->oss_epoch);
-    tri_pending_notes_add(&pending->contested, key, report->oss_epoch, report->root);
-    return 0;
+    pending->differences += failed == 0 ? 1 : 0;
+    return failed;
 }
 
 int tri_pending_settle(struct tri_pending *pending, const struct tri_pending_report *report,
@@ -271,105 +267,6 @@ int tri_pending_settle(struct tri_pending *pending, const struct tri_pending_rep
 void tri_pending_heartbeat(struct tri_pending *pending, uint64_t lag_s)
 {
     pending->lag_s = lag_s;
-}
-
-/* ---- the hold (F06) ---- */
-
-/* Reads which pending records of a stream have an entry that was forced. */
-static int forced_read(struct tri_pending *pending, struct pending_stream *stream)
-{
-    for (uint64_t n = stream->cursor + 1; n <= stream->written; n++) {
-        struct tri_archive_record record;
-        struct tri_archive_entry entry;
-        struct pending_word *word = NULL;
-        bool is_forced = false;
-        uint64_t bit = 0;
-        int failed = 0;
-
-        if (tri_pending_is_final(stream, n)) {
-            continue;
-        }
-        failed = tri_pending_read(pending, stream, n, PENDING_WALKER_SETTLE, &record);
-        if (failed != 0) {
-            return failed;
-        }
-        while (!is_forced && tri_archive_entry_next(&record.entries, &entry)) {
-            is_forced = tri_leaf_is_forced(entry.leaf);
-        }
-        if (!is_forced) {
-            continue;
-        }
-        if (!tri_pending_grow(stream, n)) {
-            return pending_memory(pending);
-        }
-        word = tri_pending_word(stream, n, &bit);
-        word->forced |= bit;
-    }
-    return 0;
-}
-
-static uint64_t forced_count(const struct pending_stream *stream)
-{
-    uint64_t count = 0;
-
-    for (uint32_t i = 0; i < stream->word_count; i++) {
-        uint64_t from =
-            stream->base + (uint64_t)i * PENDING_WORD_BITS; /* records up to it lie before */
-        uint64_t bits = stream->words[i].forced & ~stream->words[i].final;
-
-        if (stream->cursor >= from + PENDING_WORD_BITS) {
-            bits = 0;
-        } else if (stream->cursor > from) {
-            bits &= UINT64_MAX << (stream->cursor - from);
-        }
-        count += (uint64_t)__builtin_popcountll(bits);
-    }
-    return count;
-}
-
-int tri_pending_learn_forced(struct tri_pending *pending)
-{
-    uint64_t held = 0;
-
-    for (uint32_t i = pending->stream_first; i < pending->stream_count; i++) {
-        int failed = pending->is_forced_known ? 0 : forced_read(pending, pending->streams[i]);
-
-        if (failed != 0) {
-            return failed;
-        }
-        held += forced_count(pending->streams[i]);
-    }
-    pending->is_forced_known = true;
-    pending->held = held;
-    return 0;
-}
-
-int tri_pending_sequencer(struct tri_pending *pending, bool is_up, struct tri_text name,
-                          uint64_t now_ms, bool *is_new)
-{
-    struct tri_secondary_fact fact = {
-        .kind = TRI_SECONDARY_SEQUENCER, .is_up = is_up, .name = name, .at_ms = now_ms};
-    int failed = 0;
-
-    *is_new = pending->options.is_on && is_up != pending->is_up;
-    if (!*is_new) {
-        return 0;
-    }
-    assert(!pending->options.is_read_only);
-    failed = is_up ? 0 : tri_pending_learn_forced(pending);
-    failed = failed == 0 ? tri_pending_note(pending, &fact) : failed;
-    if (failed != 0) {
-        pending->held = pending->is_up ? 0 : pending->held;
-        return failed;
-    }
-    pending->is_up = is_up;
-    pending->held = is_up ? 0 : pending->held;
-    for (uint32_t i = 0; i < pending->stream_count; i++) {
-        struct pending_stream *stream = pending->streams[i];
-
-        stream->drive_from = stream->cursor + 1; /* what was held is passed by no more */
-    }
-    return 0;
 }
 
 /* ---- looking ---- */
@@ -433,14 +330,15 @@ int tri_pending_look(struct tri_pending *pending, uint64_t now_ms, struct tri_pe
         .is_sequencer_up = pending->is_up,
         .is_gap = tri_pending_is_gap(pending, oldest_ms, now_ms, &again_ms),
         .records = pending->records,
-        .messages = pending->messages - pending->handed.count,
+        .messages = pending->messages - pending->handed,
         .held_records = pending->held,
-        .handed_messages = pending->handed.count,
+        .records_before = pending->before,
+        .handed_messages = pending->handed,
         .oldest_ms = oldest_ms,
         .lag_s = pending->lag_s,
         .settled = pending->settled,
         .differences = pending->differences,
-        .contested_records = pending->contested.count,
+        .contested_records = pending->contested,
         .redeliveries = pending->redeliveries,
         .failures = pending->failures,
         .alarms = pending->alarms,
@@ -454,7 +352,7 @@ struct tri_pending_where tri_pending_where(const struct tri_pending *pending, ui
 {
     struct tri_pending_where where = {.place = TRI_PENDING_PLACE_OFF};
     const struct pending_stream *stream = NULL;
-    uint64_t key = 0;
+    const struct pending_note *note = NULL;
 
     if (!pending->options.is_on) {
         return where;
@@ -464,19 +362,16 @@ struct tri_pending_where tri_pending_where(const struct tri_pending *pending, ui
     if (stream == NULL || oss_epoch == 0 || oss_epoch > stream->last) {
         return where;
     }
-    key = tri_pending_key(stream);
+    note = tri_pending_notes_find(&pending->notes, tri_pending_key(stream), oss_epoch);
     where.place = TRI_PENDING_PLACE_PENDING;
     where.is_held = tri_pending_is_held(pending, stream, oss_epoch);
-    where.is_contested = contested_has(pending, key, oss_epoch, NULL);
+    where.is_contested = note != NULL && note->is_contested;
     if (tri_pending_is_final(stream, oss_epoch)) {
         where.place = TRI_PENDING_PLACE_SECONDARY_FINAL;
-    } else if (id.bytes > 0) {
-        uint8_t value[TRI_DIGEST_BYTES];
-        uint32_t place = 0;
+    } else if (id.bytes > 0 && note != NULL) {
+        struct tri_hash hash = tri_pending_id_hash(id);
 
-        tri_pending_id_value(id, value);
-        place = tri_pending_notes_place(&pending->handed, key, oss_epoch, value);
-        if (tri_pending_notes_has(&pending->handed, place, key, oss_epoch, value)) {
+        if (tri_pending_note_has(note, &hash)) {
             where.place = TRI_PENDING_PLACE_RECONCILIATION;
         }
     }

@@ -15,6 +15,9 @@
  *                       left when its record is confirmed
  *     PENDING           neither
  *
+ * The queue begins with the streams whose contents are kept: those opened without were made while
+ * it was off, and their records are counted and no more.
+ *
  * Without a settlement the queue is off: nothing is read, written or kept, and the view says so.
  *
  * A message is only ever driven forward.  How often it was, is forgotten at a restart.
@@ -50,8 +53,7 @@ struct tri_pending_options {
  * tri_pending_open finds the queue of the archive at `path`.  All that was appended to the archive
  * must be written; best after tri_archive_begin().
  *
- * Cost: one read for each record of a stream that is partly confirmed; if the sequencer is down,
- * all records that are not.
+ * Cost: one read for each record of a stream that is partly confirmed.
  *
  * Returns 0; else -errno with a line in `trouble` that names the file: -EBADMSG: `secondary` or the
  * archive is damaged.
@@ -74,6 +76,10 @@ const char *tri_pending_trouble(const struct tri_pending *pending);
 int tri_pending_recorded(struct tri_pending *pending, uint32_t epoch, uint32_t shard,
                          uint64_t oss_epoch, const struct tri_archive_entry *entries,
                          uint32_t count);
+/* tri_pending_placed tells where the record that was taken last stands: the first record of its
+ * file and the offset of its end.  What is not told is found by reading. */
+int tri_pending_placed(struct tri_pending *pending, uint32_t epoch, uint32_t shard,
+                       uint64_t oss_epoch, uint64_t first, uint64_t end);
 /* tri_pending_written tells that all records taken so far are in their files: from now on they are
  * offered. */
 void tri_pending_written(struct tri_pending *pending);
@@ -81,8 +87,6 @@ void tri_pending_written(struct tri_pending *pending);
 /* tri_pending_sync makes durable what the functions below have noted; nothing of it may be told to
  * anybody before.  Does nothing if there is nothing.  Returns 0 or -errno. */
 int tri_pending_sync(struct tri_pending *pending);
-/* Whether there is something to make durable. */
-bool tri_pending_is_dirty(const struct tri_pending *pending);
 
 /* ---- the settlement's side ---- */
 
@@ -134,9 +138,10 @@ struct tri_pending_report {
  * tri_pending_settle takes what the settlement says of one record.
  *
  * verdict  out.  FINAL and DIFFERENT may be told only after tri_pending_sync().
- * is_new   out; false: the same was noted before, or it was refused; nothing is to be raised.
+ * is_new   out; false: such a report was noted before, or it was refused; nothing is to be raised.
  *
- * Returns 0 or -errno.
+ * While a record is contested another difference is counted and not noted, whatever its root: so
+ * roots made up do not fill the disk.  Returns 0 or -errno.
  */
 int tri_pending_settle(struct tri_pending *pending, const struct tri_pending_report *report,
                        uint64_t now_ms, enum tri_pending_verdict *verdict, bool *is_new);
@@ -151,10 +156,15 @@ void tri_pending_heartbeat(struct tri_pending *pending, uint64_t lag_s);
  * name     who says so; 1..TRI_SECONDARY_NAME_BYTES_MAX of UTF-8.
  * is_new   out; false: it was so before.  Otherwise to be told only after tri_pending_sync().
  *
- * Cost of going down: all pending records are read once.  Returns 0 or -errno.
+ * Which records of former starts have such an entry is not known at first: until
+ * tri_pending_learn() has looked at one, it is held.  Returns 0 or -errno.
  */
 int tri_pending_sequencer(struct tri_pending *pending, bool is_up, struct tri_text name,
                           uint64_t now_ms, bool *is_new);
+
+/* tri_pending_learn looks at a bounded part of the records of which that is not known, while the
+ * sequencer is down.  *is_more: there are others.  Returns 0 or -errno. */
+int tri_pending_learn(struct tri_pending *pending, bool *is_more);
 
 /* ---- driving messages forward again ---- */
 
@@ -181,6 +191,20 @@ struct tri_pending_redelivery {
 int tri_pending_next(struct tri_pending *pending, uint64_t now_ms,
                      struct tri_pending_redelivery *what, uint64_t *again_ms);
 
+/* A message that stays pending and is not sent (any more), though no redelivery of it has just
+ * ended.  Borrowed during the call. */
+struct tri_pending_alarm {
+    uint32_t epoch; /* the stream */
+    uint32_t shard;
+    uint64_t oss_epoch;
+    struct tri_text id; /* 0 bytes: it cannot be read */
+    const char *reason; /* a static text */
+};
+/* tri_pending_watch has every such alarm told, within tri_pending_next(). */
+void tri_pending_watch(struct tri_pending *pending,
+                       void (*alarm)(void *context, const struct tri_pending_alarm *alarm),
+                       void *context);
+
 enum tri_redelivered {
     TRI_REDELIVERED_AGREED = 0,   /* every chain answered OK */
     TRI_REDELIVERED_FAILED = 1,   /* one did not */
@@ -199,7 +223,8 @@ enum tri_pending_outcome {
  *
  * what    epoch, shard, oss_epoch and index of tri_pending_next(); one that is not under way is
  *         ignored.
- * chain   which did not answer OK, if FAILED: 1..TRI_CHAIN_ID_BYTES_MAX; and its error code.
+ * chain   which did not answer OK, if FAILED: 0..TRI_CHAIN_ID_BYTES_MAX, 0: it is not known, the
+ *         first one is named; and its error code.
  *
  * Returns 0 or -errno.
  */
@@ -215,12 +240,13 @@ struct tri_pending_view {
     bool is_gap;                /* F04 */
     uint64_t records;           /* not confirmed, the held ones included */
     uint64_t messages;          /* pending ones, in them */
-    uint64_t held_records;      /* of them, now */
+    uint64_t held_records;      /* of them, now; those not yet looked at included */
+    uint64_t records_before;    /* of streams without contents: not in the queue */
     uint64_t handed_messages;   /* in RECONCILIATION, now */
     uint64_t oldest_ms;         /* issuedAt of the oldest one that is not held; 0 = none */
     uint64_t lag_s;             /* of the last HEARTBEAT */
-    uint64_t settled;           /* confirmations in `secondary` */
-    uint64_t differences;       /* reports of another root in `secondary` */
+    uint64_t settled;           /* records that are secondary-final */
+    uint64_t differences;       /* reports of another root: noted, or since the start */
     uint64_t contested_records; /* whose last report was of another root */
     uint64_t redeliveries;      /* these three since the start: asked for */
     uint64_t failures;          /* of them */

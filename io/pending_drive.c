@@ -20,6 +20,7 @@
 #define DRIVE_BYTES_MAX   (UINT64_C(4) << 20) /* likewise, read for that */
 #define DRIVE_AGAIN_MS    UINT64_C(1000)      /* after one that could not begin */
 #define MS_PER_SECOND     UINT64_C(1000)
+#define LATE              "its chains may have forgotten it"
 #define CHAIN_COST        UINT64_C(1000) /* of one redelivery; see struct pending_chain */
 
 static uint64_t drive_later(uint64_t now_ms, uint64_t pause_ms)
@@ -202,6 +203,44 @@ static bool drive_is_handed(const struct tri_pending *pending, const struct pend
            TRI_PENDING_PLACE_RECONCILIATION;
 }
 
+static void drive_alarm(struct tri_pending *pending, const struct pending_stream *stream,
+                        uint64_t oss_epoch, struct tri_text id, const char *reason)
+{
+    const struct tri_pending_alarm alarm = {.epoch = stream->epoch,
+                                            .shard = stream->shard,
+                                            .oss_epoch = oss_epoch,
+                                            .id = id,
+                                            .reason = reason};
+
+    pending->alarms++;
+    if (pending->alarm != NULL) {
+        pending->alarm(pending->alarm_context, &alarm);
+    }
+}
+
+/* Ends a message of the list that became too old in it. */
+static void drive_expire(struct tri_pending *pending, struct pending_driven *driven)
+{
+    struct tri_archive_entry entry;
+    struct tri_leaf leaf = {.id = {.at = "", .bytes = 0}};
+    const char *fault = NULL;
+
+    if (tri_pending_entry(pending, driven, &entry) == 0 &&
+        !tri_leaf_get(entry.leaf, &leaf, &fault)) {
+        leaf.id = (struct tri_text){.at = "", .bytes = 0};
+    }
+    drive_alarm(pending, driven->stream, driven->oss_epoch, leaf.id, LATE);
+    drive_drop(pending, driven);
+}
+
+void tri_pending_watch(struct tri_pending *pending,
+                       void (*alarm)(void *context, const struct tri_pending_alarm *alarm),
+                       void *context)
+{
+    pending->alarm = alarm;
+    pending->alarm_context = context;
+}
+
 /* Takes a record's messages into the list; there is room. */
 static int drive_add(struct tri_pending *pending, struct pending_stream *stream, uint64_t oss_epoch,
                      uint64_t now_ms)
@@ -231,7 +270,8 @@ static int drive_add(struct tri_pending *pending, struct pending_stream *stream,
             continue;
         }
         if (entry.content.bytes == 0 || drive_is_late(pending, leaf.issued_at_ms, now_ms)) {
-            pending->alarms++;
+            drive_alarm(pending, stream, oss_epoch, leaf.id,
+                        entry.content.bytes == 0 ? "its content was not kept" : LATE);
             continue;
         }
         assert(pending->driven_count < PENDING_DRIVEN_MAX);
@@ -247,26 +287,6 @@ static int drive_add(struct tri_pending *pending, struct pending_stream *stream,
         };
     }
     return 0;
-}
-
-/* The messages of a record that is too old for all of them. */
-static int drive_pass(struct tri_pending *pending, struct pending_stream *stream,
-                      uint64_t oss_epoch)
-{
-    uint64_t key = tri_pending_key(stream);
-    uint32_t from = tri_pending_notes_place(&pending->handed, key, oss_epoch, NULL);
-    uint32_t to = from;
-    struct tri_archive_record record;
-    int failed = tri_pending_peek(pending, stream, oss_epoch, PENDING_WALKER_DRIVE, &record);
-
-    while (tri_pending_notes_has(&pending->handed, to, key, oss_epoch, NULL)) {
-        to++;
-    }
-    if (failed == 0) {
-        assert(record.header.message_count >= to - from);
-        pending->alarms += record.header.message_count - (to - from);
-    }
-    return failed;
 }
 
 /* Takes some records into the list; *is_more: there are others.  Returns 0 or -errno. */
@@ -296,12 +316,9 @@ static int drive_fill(struct tri_pending *pending, uint64_t now_ms, bool *is_mor
         }
         next = stream->drive_from;
         if (!tri_pending_grow(stream, next)) {
-            (void)strcpy(pending->trouble, "no memory for the pending sync queue");
-            return -ENOMEM;
+            return tri_pending_memory(pending);
         }
-        failed = drive_is_late(pending, stream->drive_ms, now_ms)
-                     ? drive_pass(pending, stream, next)
-                     : drive_add(pending, stream, next, now_ms);
+        failed = drive_add(pending, stream, next, now_ms);
         if (failed != 0) {
             return failed;
         }
@@ -329,8 +346,7 @@ static bool drive_is_due(struct tri_pending *pending, struct pending_driven *dri
         return false;
     }
     if (drive_is_late(pending, driven->issued_at_ms, now_ms)) {
-        pending->alarms++;
-        drive_drop(pending, driven);
+        drive_expire(pending, driven);
         return false;
     }
     if (tri_pending_is_held(pending, driven->stream, driven->oss_epoch)) {
@@ -449,33 +465,35 @@ static int drive_hand(struct tri_pending *pending, struct pending_driven *driven
         .epoch = driven->stream->epoch,
         .shard = driven->stream->shard,
         .oss_epoch = driven->oss_epoch,
-        .chain = chain,
         .code = code,
         .at_ms = now_ms,
     };
     struct tri_archive_entry entry;
     struct tri_leaf leaf;
+    struct tri_hash hash;
     const char *fault = NULL;
-    uint8_t value[TRI_DIGEST_BYTES];
+    struct pending_note *note = NULL;
     int failed = tri_pending_entry(pending, driven, &entry);
 
     if (failed == 0 && !tri_leaf_get(entry.leaf, &leaf, &fault)) {
         failed = tri_pending_say(pending, driven->stream, driven->first, driven->offset, -EBADMSG,
                                  fault);
     }
-    if (failed == 0 && !tri_pending_notes_grow(&pending->handed)) {
-        (void)strcpy(pending->trouble, "no memory for the pending sync queue");
-        failed = -ENOMEM;
-    }
     if (failed != 0) {
         return failed;
     }
+    note =
+        tri_pending_notes_make(&pending->notes, tri_pending_key(driven->stream), driven->oss_epoch);
+    if (note == NULL || !tri_pending_note_grow(note)) {
+        return tri_pending_memory(pending);
+    }
     fact.id = leaf.id;
+    fact.chain = chain.bytes > 0 ? chain : leaf.chains[0];
     failed = tri_pending_note(pending, &fact);
     if (failed == 0) {
-        tri_pending_id_value(leaf.id, value);
-        tri_pending_notes_add(&pending->handed, tri_pending_key(driven->stream), driven->oss_epoch,
-                              value);
+        hash = tri_pending_id_hash(leaf.id);
+        tri_pending_note_hand(note, &hash);
+        pending->handed++;
     }
     return failed;
 }
@@ -509,7 +527,7 @@ int tri_pending_redelivered(struct tri_pending *pending, const struct tri_pendin
         return 0;
     }
     if (result == TRI_REDELIVERED_FAILED) {
-        assert(chain.bytes >= 1 && chain.bytes <= TRI_CHAIN_ID_BYTES_MAX);
+        assert(chain.bytes <= TRI_CHAIN_ID_BYTES_MAX);
         failed = drive_hand(pending, driven, chain, code, now_ms);
         *outcome = failed == 0 ? TRI_PENDING_HANDED : TRI_PENDING_KEPT;
     } else {

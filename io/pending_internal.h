@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the parts of the pending queue share: what is kept of a record (pending_set.c),
- * opening (pending_open.c), reading records (pending_read.c), driving messages (pending_drive.c)
- * and all else (pending.c).
+ * opening (pending_open.c), notes of records (pending_notes.c), reading records (pending_read.c),
+ * driving messages (pending_drive.c), the hold (pending_hold.c) and all else (pending.c).
  */
 #ifndef TRI_IO_PENDING_INTERNAL_H
 #define TRI_IO_PENDING_INTERNAL_H
@@ -18,6 +18,7 @@
 #define PENDING_CHAINS_MAX   1536U
 #define PENDING_CHAIN_NONE   UINT16_MAX
 #define PENDING_BUFFER_BYTES (TRI_ARCHIVE_FRAME_BYTES + TRI_ARCHIVE_RECORD_BYTES_MAX)
+#define PENDING_STRIDE       128U /* records from one known place of a file to the next */
 
 static_assert(PENDING_DRIVEN_MAX >= 2U * TRI_FINALITY_MESSAGES_MAX, "a record always finds room");
 
@@ -38,10 +39,19 @@ struct pending_mark {
     uint64_t bytes; /* with its length; 0 = not known */
 };
 
+/* A file of a stream, and where in it every PENDING_STRIDE-th record behind its first one begins,
+ * as far as somebody was there; the last of them may be its end. */
+struct pending_index {
+    uint64_t first;
+    uint32_t count;
+    uint32_t room;
+    uint64_t *offsets; /* owned */
+};
+
 /* 64 records: a bit each. */
 struct pending_word {
     uint64_t final;
-    uint64_t forced; /* has an entry that was forced; see is_forced_known */
+    uint64_t forced; /* has an entry that was forced; see tri_pending_is_unknown */
     uint64_t driven; /* its messages are driven, or will not be (again) */
 };
 
@@ -50,6 +60,8 @@ struct pending_stream {
     uint32_t shard;
     uint64_t last;         /* ossEpoch of its last record */
     uint64_t written;      /* those up to it are in their files */
+    uint64_t opened;       /* those up to it were there at the opening */
+    uint64_t learned;      /* of those, the ones up to it were looked at for what was forced */
     uint64_t cursor;       /* those up to it are secondary-final */
     uint64_t final_beyond; /* how many behind it are */
     uint64_t base;         /* record base + 1 has the first bit; a multiple of 64, at most cursor */
@@ -63,22 +75,32 @@ struct pending_stream {
     uint64_t oldest_ms;
     uint32_t file_count;
     uint32_t file_room;
-    uint64_t *files; /* the first records of its files, as far as they are known; owned */
+    struct pending_index *files; /* in order, as far as they are known; owned */
     struct pending_mark marks[PENDING_WALKER_COUNT];
 };
 
-/* What is noted of one record: the SHA-256 of an id that was handed over, or the root that was
- * reported last and is not the record's. */
-struct pending_note {
-    uint64_t stream; /* epoch, then 32 bits of shard */
-    uint64_t oss_epoch;
-    uint8_t value[TRI_DIGEST_BYTES];
-};
-
-struct pending_notes {
+/* The ids that were handed over of one record: halves of their SHA-256, ascending. */
+struct pending_handed {
     uint32_t count;
     uint32_t room;
-    struct pending_note *at; /* in order; owned */
+    struct tri_hash at[];
+};
+
+/* What is noted of one record. */
+struct pending_note {
+    uint64_t stream;               /* epoch, then 32 bits of shard */
+    uint64_t oss_epoch;            /* 0 = a free slot */
+    struct pending_handed *handed; /* NULL: none; owned */
+    bool is_contested;             /* the last report was of another root */
+};
+
+/* Open addressing, at most three quarters full; where a record begins to look depends on a random
+ * number, so no settlement can choose records that crowd. */
+struct pending_notes {
+    uint64_t room; /* a power of two, or 0 */
+    uint64_t count;
+    uint64_t random;
+    struct pending_note *at; /* owned */
 };
 
 /* A message that is being driven. */
@@ -121,14 +143,17 @@ struct tri_pending {
     uint32_t stream_room;
     struct pending_stream **streams; /* by epoch and shard; they never move */
     uint32_t stream_first;           /* those before it have nothing pending */
-    struct pending_notes handed;
-    struct pending_notes contested;
+    struct pending_notes notes;
     struct pending_file files[PENDING_WALKER_COUNT];
-    bool is_up;           /* the sequencer */
-    bool is_forced_known; /* the bits of all records, not only of those that this process made */
-    uint64_t records;     /* pending */
-    uint64_t messages;    /* in them; those handed over included */
+    void (*alarm)(void *context, const struct tri_pending_alarm *alarm); /* or NULL */
+    void *alarm_context;
+    bool is_up;        /* the sequencer */
+    uint64_t before;   /* records that are not in the queue */
+    uint64_t records;  /* pending */
+    uint64_t messages; /* in them; those handed over included */
     uint64_t held;
+    uint64_t handed;    /* messages */
+    uint64_t contested; /* records */
     uint64_t lag_s;
     uint64_t settled;
     uint64_t differences;
@@ -172,26 +197,35 @@ void tri_pending_finish(struct tri_pending *pending, struct pending_stream *stre
                         uint64_t oss_epoch);
 
 uint64_t tri_pending_key(const struct pending_stream *stream);
-void tri_pending_id_value(struct tri_text id, uint8_t value[TRI_DIGEST_BYTES]);
-/* The place of a note, or where it belongs; the place of its record's first with value NULL. */
-uint32_t tri_pending_notes_place(const struct pending_notes *notes, uint64_t stream,
-                                 uint64_t oss_epoch, const uint8_t *value);
-/* Whether a note of the record stands at the place, with the value if it is not NULL. */
-bool tri_pending_notes_has(const struct pending_notes *notes, uint32_t place, uint64_t stream,
-                           uint64_t oss_epoch, const uint8_t *value);
-/* Has room for one more; false: no memory. */
-bool tri_pending_notes_grow(struct pending_notes *notes);
-/* There is room, and the note is not there. */
-void tri_pending_notes_add(struct pending_notes *notes, uint64_t stream, uint64_t oss_epoch,
-                           const uint8_t value[TRI_DIGEST_BYTES]);
-/* Removes all of a record; returns how many. */
-uint32_t tri_pending_notes_remove(struct pending_notes *notes, uint64_t stream, uint64_t oss_epoch);
+/* Whether it is not known if a pending record has an entry that was forced. */
+bool tri_pending_is_unknown(const struct pending_stream *stream, uint64_t oss_epoch);
+/* How many records from `from` to `to` are final. */
+uint64_t tri_pending_final_count(const struct pending_stream *stream, uint64_t from, uint64_t to);
+
+/* ---- pending_notes.c ---- */
+
+/* What is noted of a record, NULL: nothing; valid until the next _make or _tidy. */
+struct pending_note *tri_pending_notes_find(const struct pending_notes *notes, uint64_t stream,
+                                            uint64_t oss_epoch);
+/* The same, made if it is not there; NULL: no memory. */
+struct pending_note *tri_pending_notes_make(struct pending_notes *notes, uint64_t stream,
+                                            uint64_t oss_epoch);
+/* Forgets the note if it says nothing. */
+void tri_pending_notes_tidy(struct pending_notes *notes, struct pending_note *note);
+void tri_pending_notes_free(struct pending_notes *notes);
+struct tri_hash tri_pending_id_hash(struct tri_text id);
+bool tri_pending_note_has(const struct pending_note *note, const struct tri_hash *id);
+/* Has room for one more id; false: no memory. */
+bool tri_pending_note_grow(struct pending_note *note);
+/* There is room, and the id is not there. */
+void tri_pending_note_hand(struct pending_note *note, const struct tri_hash *id);
+uint32_t tri_pending_note_handed(const struct pending_note *note);
+/* Forgets what is noted of a record that is settled: it is contested no more, nor is a message of
+ * it in reconciliation.  Accepts NULL. */
+void tri_pending_notes_settled(struct tri_pending *pending, struct pending_note *note);
 
 /* ---- pending.c ---- */
 
-/* Finds out which pending records have an entry that was forced, and how many.  Returns 0 or
- * -errno. */
-int tri_pending_learn_forced(struct tri_pending *pending);
 /* Notes a fact; returns 0 or -errno. */
 int tri_pending_note(struct tri_pending *pending, const struct tri_secondary_fact *fact);
 /* issuedAt of the oldest record that is pending and not held, 0 = none; returns 0 or -errno. */
@@ -199,6 +233,20 @@ int tri_pending_oldest(struct tri_pending *pending, uint64_t *oldest_ms);
 /* Whether a gap is flagged, with the oldest known; *again_ms, if it is not: when it will be. */
 bool tri_pending_is_gap(const struct tri_pending *pending, uint64_t oldest_ms, uint64_t now_ms,
                         uint64_t *again_ms);
+
+/* Says that there is no memory; returns -ENOMEM. */
+int tri_pending_memory(struct tri_pending *pending);
+
+/* ---- pending_hold.c ---- */
+
+/* Counts what is held now. */
+void tri_pending_hold(struct tri_pending *pending);
+
+/* ---- pending_read.c ---- */
+
+/* Notes that a record begins there, or would; false: no memory. */
+bool tri_pending_index(struct pending_stream *stream, uint64_t first, uint64_t oss_epoch,
+                       uint64_t offset);
 
 /* ---- pending_read.c: all return 0 or -errno with the trouble said ---- */
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "io/finality_files.h"
@@ -76,41 +77,69 @@ static int open_files(struct tri_pending *pending, struct pending_stream *stream
     if (to == from) {
         return 0;
     }
-    stream->files = malloc((to - from) * sizeof(*stream->files));
+    stream->files = calloc(to - from, sizeof(*stream->files));
     if (stream->files == NULL) {
         return open_say(pending, "", -ENOMEM, strerror(ENOMEM));
     }
     stream->file_room = to - from;
     stream->file_count = to - from;
     for (uint32_t i = from; i < to; i++) {
-        stream->files[i - from] = files[i].first;
+        stream->files[i - from].first = files[i].first;
     }
     return 0;
+}
+
+static void open_forget(struct pending_stream *stream)
+{
+    for (uint32_t i = 0; i < stream->file_count; i++) {
+        free(stream->files[i].offsets);
+    }
+    free(stream->files);
+    free(stream->words);
+}
+
+/* Finds the last record of a stream. */
+static int open_last(struct tri_pending *pending, struct pending_stream *stream,
+                     const struct tri_archive_stream *known, const struct tri_finality_dir *dir,
+                     uint32_t *next)
+{
+    int failed = open_files(pending, stream, dir, next);
+
+    if (failed == 0 && known->is_closed) {
+        stream->last = known->records;
+    } else if (failed == 0) {
+        failed = tri_pending_find_last(pending, stream);
+    }
+    stream->written = stream->last;
+    stream->opened = stream->last;
+    return failed;
 }
 
 static int open_streams(struct tri_pending *pending, const struct tri_archive_manifest *manifest,
                         const struct tri_finality_dir *dir)
 {
     uint32_t next = 0;
+    int failed = 0;
 
-    for (uint32_t i = 0; i < manifest->stream_count; i++) {
+    for (uint32_t i = 0; i < manifest->stream_count && failed == 0; i++) {
         const struct tri_archive_stream *known = &manifest->streams[i];
-        struct pending_stream *stream = tri_pending_stream(pending, known->epoch, known->shard);
-        int failed = stream == NULL ? open_say(pending, "", -ENOMEM, strerror(ENOMEM))
-                                    : open_files(pending, stream, dir, &next);
 
-        if (failed == 0 && known->is_closed) {
-            stream->last = known->records;
-        } else if (failed == 0) {
-            failed = tri_pending_find_last(pending, stream);
+        if (known->is_content_kept) {
+            struct pending_stream *stream = tri_pending_stream(pending, known->epoch, known->shard);
+
+            failed = stream == NULL ? open_say(pending, "", -ENOMEM, strerror(ENOMEM))
+                                    : open_last(pending, stream, known, dir, &next);
+            pending->records += failed == 0 ? stream->last : 0;
+        } else {
+            struct pending_stream before = {.epoch = known->epoch, .shard = known->shard};
+
+            failed = open_last(pending, &before, known, dir, &next);
+            pending->before += before.last;
+            open_forget(&before);
+            pending->files[PENDING_WALKER_OLDEST].stream = NULL; /* another one may lie there */
         }
-        if (failed != 0) {
-            return failed;
-        }
-        stream->written = stream->last;
-        pending->records += stream->last;
     }
-    return 0;
+    return failed;
 }
 
 /* ---- what is known of it ---- */
@@ -118,48 +147,50 @@ static int open_streams(struct tri_pending *pending, const struct tri_archive_ma
 static const char *take_settled(struct tri_pending *pending, struct pending_stream *stream,
                                 const struct tri_secondary_fact *fact)
 {
-    uint64_t key = tri_pending_key(stream);
+    struct pending_note *note = NULL;
 
-    (void)tri_pending_notes_remove(&pending->contested, key, fact->oss_epoch);
     if (!fact->is_equal) {
-        if (!tri_pending_notes_grow(&pending->contested)) {
+        note = tri_pending_notes_make(&pending->notes, tri_pending_key(stream), fact->oss_epoch);
+        if (note == NULL) {
             return "no memory for it";
         }
-        tri_pending_notes_add(&pending->contested, key, fact->oss_epoch, fact->root);
+        pending->contested += note->is_contested ? 0 : 1;
+        note->is_contested = true;
         pending->differences++;
         return NULL;
     }
-    pending->settled++;
-    if (tri_pending_is_final(stream, fact->oss_epoch)) {
-        return NULL;
+    if (!tri_pending_is_final(stream, fact->oss_epoch)) {
+        if (!tri_pending_grow(stream, fact->oss_epoch)) {
+            return "no memory for it";
+        }
+        tri_pending_finish(pending, stream, fact->oss_epoch);
     }
-    if (!tri_pending_grow(stream, fact->oss_epoch)) {
-        return "no memory for it";
-    }
-    (void)tri_pending_notes_remove(&pending->handed, key, fact->oss_epoch);
-    tri_pending_finish(pending, stream, fact->oss_epoch);
+    note = tri_pending_notes_find(&pending->notes, tri_pending_key(stream), fact->oss_epoch);
+    tri_pending_notes_settled(pending, note);
     return NULL;
 }
 
 static const char *take_handed(struct tri_pending *pending, const struct pending_stream *stream,
                                const struct tri_secondary_fact *fact)
 {
-    uint64_t key = tri_pending_key(stream);
-    uint8_t value[TRI_DIGEST_BYTES];
-    uint32_t place = 0;
+    struct pending_note *note = NULL;
+    struct tri_hash id = tri_pending_id_hash(fact->id);
 
-    tri_pending_id_value(fact->id, value);
-    place = tri_pending_notes_place(&pending->handed, key, fact->oss_epoch, value);
     if (tri_pending_is_final(stream, fact->oss_epoch)) {
         return "it hands over a message of a record that was confirmed before";
     }
-    if (tri_pending_notes_has(&pending->handed, place, key, fact->oss_epoch, value)) {
-        return "it hands over a message for the second time";
-    }
-    if (!tri_pending_notes_grow(&pending->handed)) {
+    note = tri_pending_notes_make(&pending->notes, tri_pending_key(stream), fact->oss_epoch);
+    if (note == NULL) {
         return "no memory for it";
     }
-    tri_pending_notes_add(&pending->handed, key, fact->oss_epoch, value);
+    if (tri_pending_note_has(note, &id)) {
+        return "it hands over a message for the second time";
+    }
+    if (!tri_pending_note_grow(note)) {
+        return "no memory for it";
+    }
+    tri_pending_note_hand(note, &id);
+    pending->handed++;
     return NULL;
 }
 
@@ -188,6 +219,9 @@ static int open_count(struct tri_pending *pending, const struct tri_archive_mani
         struct pending_stream *stream = tri_pending_find(pending, known->epoch, known->shard);
         uint64_t messages = known->messages;
 
+        if (!known->is_content_kept) {
+            continue;
+        }
         assert(stream != NULL);
         if (!known->is_closed || stream->cursor > 0 || stream->final_beyond > 0) {
             int failed = tri_pending_count(pending, stream, &messages);
@@ -222,13 +256,11 @@ static int open_archive(struct tri_pending *pending)
                                open_take, pending, pending->trouble);
     }
     failed = failed == 0 ? open_count(pending, &manifest) : failed;
-    if (failed == 0 && pending->messages < pending->handed.count) {
+    if (failed == 0 && pending->messages < pending->handed) {
         failed = open_say(pending, TRI_SECONDARY_NAME, -EBADMSG,
                           "more messages are handed over than the records have");
     }
-    if (failed == 0 && !pending->is_up) {
-        failed = tri_pending_learn_forced(pending);
-    }
+    tri_pending_hold(pending);
     tri_archive_manifest_fini(&manifest);
     tri_finality_dir_close(&dir);
     return failed;
@@ -265,6 +297,7 @@ int tri_pending_open(struct tri_pending **pending, const char *path,
             it->files[i].file = -1;
         }
         open_defaults(&it->options);
+        (void)getrandom(&it->notes.random, sizeof(it->notes.random), 0);
     }
     if (it != NULL && options->is_on) {
         it->path = strdup(path);
@@ -303,13 +336,11 @@ void tri_pending_close(struct tri_pending *pending)
     }
     tri_secondary_close(pending->secondary);
     for (uint32_t i = 0; i < pending->stream_count; i++) {
-        free(pending->streams[i]->words);
-        free(pending->streams[i]->files);
+        open_forget(pending->streams[i]);
         free(pending->streams[i]);
     }
     free(pending->streams);
-    free(pending->handed.at);
-    free(pending->contested.at);
+    tri_pending_notes_free(&pending->notes);
     free(pending->driven);
     free(pending->chains);
     free(pending->buffer);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A record is found from the nearest place before it that is known: where some walker stands in its
- * file, or the file's beginning.  From there it is one read of four bytes for each record that lies
- * between; a walker that goes from record to record reads each of them once.
+ * file, or what the file's index has.  The archivist tells the index of new files; that of an old
+ * one grows as far as somebody has walked, so a file is walked through once, in big reads, and then
+ * no record is further away than a stride.
  *
  * Which files there are was listed at the beginning.  Where the last known one ends, the next one
  * begins with the record that is due, and is named after it.
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +17,14 @@
 #include <unistd.h>
 
 #include "io/pending_internal.h"
+#include "io/state.h"
 
 #define PEEK_BYTES 1024U /* enough for the headers of most records */
 /* The beginning of a record whose header is as long as headers get. */
 #define PEEK_BYTES_MAX \
     (TRI_ARCHIVE_FRAME_BYTES + TRI_FINALITY_HEADER_BYTES_MAX + TRI_FINALITY_SIGNATURE_BYTES + 16U)
-#define READ_BYTES (UINT32_C(64) << 10) /* enough for most records */
+#define READ_BYTES (UINT32_C(4) << 10)  /* enough for most records */
+#define WALK_BYTES (UINT32_C(64) << 10) /* of a walk, at a time */
 
 int tri_pending_say(struct tri_pending *pending, const struct pending_stream *stream,
                     uint64_t first, uint64_t offset, int failed, const char *what)
@@ -52,10 +54,8 @@ static int read_open(struct tri_pending *pending, const struct pending_stream *s
     }
     tri_archive_name_put(stream->epoch, stream->shard, first, name);
     *file = (struct pending_file){
-        .file = openat(pending->directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW),
-        .stream = stream,
-        .first = first};
-    return file->file < 0 ? -errno : 0;
+        .file = tri_state_file(pending->directory, name), .stream = stream, .first = first};
+    return file->file < 0 ? file->file : 0;
 }
 
 /* Reads until `count` bytes are there or the file ends; returns how many, or -errno. */
@@ -74,11 +74,12 @@ static ssize_t read_at(int file, uint8_t *to, size_t count, uint64_t offset)
     return (ssize_t)used;
 }
 
+/* Makes a file known whose records stand behind all known ones. */
 static bool read_add_file(struct pending_stream *stream, uint64_t first)
 {
     if (stream->file_count == stream->file_room) {
         uint32_t room = stream->file_room == 0 ? 4 : 2 * stream->file_room;
-        uint64_t *more = realloc(stream->files, room * sizeof(*more));
+        struct pending_index *more = realloc(stream->files, room * sizeof(*more));
 
         if (more == NULL) {
             return false;
@@ -86,7 +87,55 @@ static bool read_add_file(struct pending_stream *stream, uint64_t first)
         stream->files = more;
         stream->file_room = room;
     }
-    stream->files[stream->file_count++] = first;
+    stream->files[stream->file_count++] = (struct pending_index){.first = first};
+    return true;
+}
+
+/* The last file that begins at or before the record; NULL: none is known. */
+static struct pending_index *read_file_of(const struct pending_stream *stream, uint64_t oss_epoch)
+{
+    uint32_t low = 0;
+    uint32_t high = stream->file_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (stream->files[middle].first <= oss_epoch) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low == 0 ? NULL : &stream->files[low - 1];
+}
+
+bool tri_pending_index(struct pending_stream *stream, uint64_t first, uint64_t oss_epoch,
+                       uint64_t offset)
+{
+    struct pending_index *index = read_file_of(stream, first);
+
+    assert(oss_epoch > first);
+    if (index == NULL || index->first < first) {
+        if (!read_add_file(stream, first)) {
+            return false;
+        }
+        index = &stream->files[stream->file_count - 1];
+    }
+    assert(index->first == first);
+    if (oss_epoch - first != (index->count + UINT64_C(1)) * PENDING_STRIDE) {
+        return true;
+    }
+    if (index->count == index->room) {
+        uint32_t room = index->room == 0 ? 16 : 2 * index->room;
+        uint64_t *more = realloc(index->offsets, room * sizeof(*more));
+
+        if (more == NULL) {
+            return false;
+        }
+        index->offsets = more;
+        index->room = room;
+    }
+    index->offsets[index->count++] = offset;
     return true;
 }
 
@@ -96,20 +145,16 @@ static bool read_add_file(struct pending_stream *stream, uint64_t first)
 static struct pending_mark read_nearest(const struct pending_stream *stream, uint64_t oss_epoch)
 {
     struct pending_mark nearest = {.oss_epoch = 1, .first = 1};
-    uint32_t low = 0;
-    uint32_t high = stream->file_count;
+    const struct pending_index *index = read_file_of(stream, oss_epoch);
 
-    while (low < high) { /* the last file that begins at or before it */
-        uint32_t middle = low + (high - low) / 2;
+    if (index != NULL) {
+        uint64_t strides = (oss_epoch - index->first) / PENDING_STRIDE;
 
-        if (stream->files[middle] <= oss_epoch) {
-            nearest.first = stream->files[middle];
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+        strides = strides < index->count ? strides : index->count;
+        nearest.first = index->first;
+        nearest.oss_epoch = index->first + strides * PENDING_STRIDE;
+        nearest.offset = strides == 0 ? 0 : index->offsets[strides - 1];
     }
-    nearest.oss_epoch = nearest.first;
     for (uint32_t i = 0; i < PENDING_WALKER_COUNT; i++) {
         const struct pending_mark *mark = &stream->marks[i];
 
@@ -133,7 +178,8 @@ static int read_next_file(struct tri_pending *pending, struct pending_stream *st
     if (failed != 0) {
         return tri_pending_say(pending, stream, mark->oss_epoch, 0, failed, strerror(-failed));
     }
-    if ((stream->file_count == 0 || stream->files[stream->file_count - 1] < mark->oss_epoch) &&
+    if ((stream->file_count == 0 ||
+         stream->files[stream->file_count - 1].first < mark->oss_epoch) &&
         !read_add_file(stream, mark->oss_epoch)) {
         return tri_pending_say(pending, stream, mark->oss_epoch, 0, -ENOMEM, strerror(ENOMEM));
     }
@@ -182,13 +228,63 @@ static int read_damaged(struct tri_pending *pending, const struct pending_stream
     return tri_pending_say(pending, stream, mark->first, mark->offset, -EBADMSG, sentence);
 }
 
-/* Moves the mark behind its record. */
-static void read_pass(struct pending_mark *mark)
+/* Moves the mark behind its record; returns 0 or -errno. */
+static int read_pass(struct tri_pending *pending, struct pending_stream *stream,
+                     struct pending_mark *mark)
 {
     assert(mark->bytes > 0);
     mark->offset += mark->bytes;
     mark->oss_epoch++;
     mark->bytes = 0;
+    return tri_pending_index(stream, mark->first, mark->oss_epoch, mark->offset)
+               ? 0
+               : tri_pending_memory(pending);
+}
+
+/* The bytes of the record at `at` of those that were read at the mark; 0: it is none. */
+static uint64_t read_bytes(const struct tri_pending *pending, uint64_t at, uint64_t got)
+{
+    uint64_t bytes = 0;
+
+    if (got < at + TRI_ARCHIVE_FRAME_BYTES) {
+        return 0;
+    }
+    bytes = tri_archive_frame_get(pending->buffer + at);
+    return bytes == 0 ? 0 : bytes + TRI_ARCHIVE_FRAME_BYTES;
+}
+
+static int read_none(struct tri_pending *pending, const struct pending_stream *stream,
+                     const struct pending_mark *mark, ssize_t got)
+{
+    return read_damaged(pending, stream, mark,
+                        got == 0 ? "the file ends before a record that was written"
+                                 : "no record has such a length");
+}
+
+/* Walks towards a record behind the mark, over those that one read has; of records so long that it
+ * has but few, no more than their lengths are read.  Returns 0 or -errno. */
+static int read_walk(struct tri_pending *pending, struct pending_stream *stream, uint64_t oss_epoch,
+                     enum pending_walker walker, struct pending_mark *mark, uint64_t *usual_bytes)
+{
+    size_t want = *usual_bytes > WALK_BYTES / 8 ? TRI_ARCHIVE_FRAME_BYTES : WALK_BYTES;
+    ssize_t got = read_mark(pending, stream, walker, mark, want);
+    uint64_t at = 0;
+    int failed = got < 0 ? (int)got : 0;
+
+    if (failed == 0 && got < (ssize_t)TRI_ARCHIVE_FRAME_BYTES) {
+        return read_none(pending, stream, mark, got);
+    }
+    while (failed == 0 && mark->oss_epoch < oss_epoch &&
+           at + TRI_ARCHIVE_FRAME_BYTES <= (uint64_t)got) {
+        mark->bytes = read_bytes(pending, at, (uint64_t)got);
+        if (mark->bytes == 0) {
+            return read_none(pending, stream, mark, got);
+        }
+        *usual_bytes = mark->bytes;
+        at += mark->bytes;
+        failed = read_pass(pending, stream, mark);
+    }
+    return failed;
 }
 
 /* Finds a record that is in its file, and has its first `count` bytes in the buffer, or as many as
@@ -197,33 +293,29 @@ static ssize_t read_find(struct tri_pending *pending, struct pending_stream *str
                          uint64_t oss_epoch, enum pending_walker walker, size_t count,
                          struct pending_mark *mark)
 {
+    uint64_t usual_bytes = 0;
     ssize_t got = 0;
+    int failed = 0;
 
     assert(oss_epoch >= 1 && oss_epoch <= stream->last);
     *mark = read_nearest(stream, oss_epoch);
-    for (;;) {
-        bool is_there = mark->oss_epoch == oss_epoch;
-
-        if (mark->bytes > 0 && !is_there) {
-            read_pass(mark);
-            continue;
-        }
-        got = read_mark(pending, stream, walker, mark, is_there ? count : TRI_ARCHIVE_FRAME_BYTES);
-        if (got < 0) {
-            return got;
-        }
-        mark->bytes =
-            got < (ssize_t)TRI_ARCHIVE_FRAME_BYTES ? 0 : tri_archive_frame_get(pending->buffer);
-        if (mark->bytes == 0) {
-            return read_damaged(pending, stream, mark,
-                                got == 0 ? "the file ends before a record that was written"
-                                         : "no record has such a length");
-        }
-        mark->bytes += TRI_ARCHIVE_FRAME_BYTES;
-        if (is_there) {
-            return got < (ssize_t)mark->bytes ? got : (ssize_t)mark->bytes;
-        }
+    while (failed == 0 && mark->oss_epoch != oss_epoch) {
+        failed = mark->bytes > 0
+                     ? read_pass(pending, stream, mark)
+                     : read_walk(pending, stream, oss_epoch, walker, mark, &usual_bytes);
     }
+    if (failed != 0) {
+        return failed;
+    }
+    got = read_mark(pending, stream, walker, mark, count);
+    if (got < 0) {
+        return got;
+    }
+    mark->bytes = read_bytes(pending, 0, (uint64_t)got);
+    if (mark->bytes == 0) {
+        return read_none(pending, stream, mark, got);
+    }
+    return got < (ssize_t)mark->bytes ? got : (ssize_t)mark->bytes;
 }
 
 /* ---- records ---- */
@@ -331,6 +423,7 @@ int tri_pending_find_last(struct tri_pending *pending, struct pending_stream *st
         ssize_t got =
             read_mark(pending, stream, PENDING_WALKER_OLDEST, &mark, TRI_ARCHIVE_FRAME_BYTES);
         uint64_t bytes = 0;
+        int failed = 0;
 
         if (got < 0) {
             return (int)got;
@@ -352,7 +445,10 @@ int tri_pending_find_last(struct tri_pending *pending, struct pending_stream *st
             return 0;
         }
         mark.bytes = bytes;
-        read_pass(&mark);
+        failed = read_pass(pending, stream, &mark);
+        if (failed != 0) {
+            return failed;
+        }
     }
 }
 

@@ -12,7 +12,6 @@
 
 #define WORDS_ROOM   16U
 #define STREAMS_ROOM 16U
-#define NOTES_ROOM   16U
 
 /* ---- streams ---- */
 
@@ -139,17 +138,53 @@ bool tri_pending_is_final(const struct pending_stream *stream, uint64_t oss_epoc
     return word != NULL && (word->final & bit) != 0;
 }
 
+bool tri_pending_is_unknown(const struct pending_stream *stream, uint64_t oss_epoch)
+{
+    return oss_epoch > stream->learned && oss_epoch <= stream->opened;
+}
+
+uint64_t tri_pending_final_count(const struct pending_stream *stream, uint64_t from, uint64_t to)
+{
+    uint64_t count = 0;
+
+    while (from <= to) {
+        uint64_t bit = 0;
+        const struct pending_word *word = NULL;
+        uint64_t bits = 0;
+        uint64_t left = to - from;
+
+        if (from <= stream->cursor) {
+            uint64_t last = to < stream->cursor ? to : stream->cursor;
+
+            count += last - from + 1;
+            from = last + 1;
+            continue;
+        }
+        word = tri_pending_word(stream, from, &bit);
+        if (word == NULL) {
+            return count;
+        }
+        bits = word->final >> __builtin_ctzll(bit);
+        if (left < PENDING_WORD_BITS - 1) {
+            bits &= (UINT64_C(2) << left) - 1;
+        }
+        count += (uint64_t)__builtin_popcountll(bits);
+        from += PENDING_WORD_BITS - (uint64_t)__builtin_ctzll(bit);
+    }
+    return count;
+}
+
 bool tri_pending_is_held(const struct tri_pending *pending, const struct pending_stream *stream,
                          uint64_t oss_epoch)
 {
     const struct pending_word *word = NULL;
     uint64_t bit = 0;
 
-    if (pending->is_up || oss_epoch <= stream->cursor) {
+    if (pending->is_up || tri_pending_is_final(stream, oss_epoch)) {
         return false;
     }
     word = tri_pending_word(stream, oss_epoch, &bit);
-    return word != NULL && (word->forced & ~word->final & bit) != 0;
+    return tri_pending_is_unknown(stream, oss_epoch) || (word != NULL && (word->forced & bit) != 0);
 }
 
 uint64_t tri_pending_first(const struct tri_pending *pending, const struct pending_stream *stream,
@@ -162,17 +197,21 @@ uint64_t tri_pending_first(const struct tri_pending *pending, const struct pendi
         const struct pending_word *word = tri_pending_word(stream, next, &bit);
         uint64_t passed = 0;
 
+        if (!pending->is_up && tri_pending_is_unknown(stream, next)) {
+            next = stream->opened + 1;
+            continue;
+        }
         if (word == NULL) {
             return next;
         }
         passed =
             word->final | (pending->is_up ? 0 : word->forced) | (is_undriven ? word->driven : 0);
         passed |= bit - 1; /* those before it */
-        if (passed != UINT64_MAX) {
-            next += (uint64_t)__builtin_ctzll(~passed) - (uint64_t)__builtin_ctzll(bit);
-            return next <= stream->written ? next : 0;
+        if ((passed & bit) == 0) {
+            return next;
         }
-        next += PENDING_WORD_BITS - (uint64_t)__builtin_ctzll(bit);
+        next += (passed == UINT64_MAX ? PENDING_WORD_BITS : (uint64_t)__builtin_ctzll(~passed)) -
+                (uint64_t)__builtin_ctzll(bit);
     }
     return 0;
 }
@@ -204,6 +243,7 @@ void tri_pending_finish(struct tri_pending *pending, struct pending_stream *stre
     stream->final_beyond++;
     assert(pending->records > 0);
     pending->records--;
+    pending->settled++;
     while (stream->cursor < stream->last && tri_pending_is_final(stream, stream->cursor + 1)) {
         stream->cursor++;
         stream->final_beyond--;
@@ -213,99 +253,4 @@ void tri_pending_finish(struct tri_pending *pending, struct pending_stream *stre
            stream_is_done(pending->streams[pending->stream_first])) {
         pending->stream_first++;
     }
-}
-
-/* ---- notes ---- */
-
-void tri_pending_id_value(struct tri_text id, uint8_t value[TRI_DIGEST_BYTES])
-{
-    tri_digest_sha256(id.at, id.bytes, value);
-}
-
-static int note_order(const struct pending_note *note, uint64_t stream, uint64_t oss_epoch,
-                      const uint8_t *value)
-{
-    if (note->stream != stream) {
-        return note->stream < stream ? -1 : 1;
-    }
-    if (note->oss_epoch != oss_epoch) {
-        return note->oss_epoch < oss_epoch ? -1 : 1;
-    }
-    return value == NULL ? 1 : memcmp(note->value, value, sizeof(note->value));
-}
-
-uint32_t tri_pending_notes_place(const struct pending_notes *notes, uint64_t stream,
-                                 uint64_t oss_epoch, const uint8_t *value)
-{
-    uint32_t low = 0;
-    uint32_t high = notes->count;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (note_order(&notes->at[middle], stream, oss_epoch, value) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-bool tri_pending_notes_has(const struct pending_notes *notes, uint32_t place, uint64_t stream,
-                           uint64_t oss_epoch, const uint8_t *value)
-{
-    const struct pending_note *note = NULL;
-
-    if (place >= notes->count) {
-        return false;
-    }
-    note = &notes->at[place];
-    return note->stream == stream && note->oss_epoch == oss_epoch &&
-           (value == NULL || memcmp(note->value, value, sizeof(note->value)) == 0);
-}
-
-bool tri_pending_notes_grow(struct pending_notes *notes)
-{
-    uint32_t room = notes->room == 0 ? NOTES_ROOM : 2 * notes->room;
-    struct pending_note *more = NULL;
-
-    if (notes->count < notes->room) {
-        return true;
-    }
-    more = realloc(notes->at, room * sizeof(*more));
-    if (more == NULL) {
-        return false;
-    }
-    notes->at = more;
-    notes->room = room;
-    return true;
-}
-
-void tri_pending_notes_add(struct pending_notes *notes, uint64_t stream, uint64_t oss_epoch,
-                           const uint8_t value[TRI_DIGEST_BYTES])
-{
-    uint32_t place = tri_pending_notes_place(notes, stream, oss_epoch, value);
-
-    assert(notes->count < notes->room);
-    assert(!tri_pending_notes_has(notes, place, stream, oss_epoch, value));
-    memmove(&notes->at[place + 1], &notes->at[place], (notes->count - place) * sizeof(*notes->at));
-    notes->at[place] = (struct pending_note){.stream = stream, .oss_epoch = oss_epoch};
-    memcpy(notes->at[place].value, value, TRI_DIGEST_BYTES);
-    notes->count++;
-}
-
-uint32_t tri_pending_notes_remove(struct pending_notes *notes, uint64_t stream, uint64_t oss_epoch)
-{
-    uint32_t place = tri_pending_notes_place(notes, stream, oss_epoch, NULL);
-    uint32_t end = place;
-
-    while (tri_pending_notes_has(notes, end, stream, oss_epoch, NULL)) {
-        end++;
-    }
-    if (end > place) {
-        memmove(&notes->at[place], &notes->at[end], (notes->count - end) * sizeof(*notes->at));
-    }
-    notes->count -= end - place;
-    return end - place;
 }

@@ -4,22 +4,22 @@
  *
  * A crash leaves the beginning of what was to be written, and nothing or zeros behind it.  So the
  * end of the file is torn only if it looks like that: the body must run out of bytes too, or lack
- * nothing but its chain.  Whatever else is wrong, was changed: a flipped bit in a length must not
- * make the facts behind it look as if they had never been there.
+ * nothing but the end of its chain.  Whatever else is wrong, was changed: a flipped bit in a length
+ * must not make the facts behind it look as if they had never been there.
  */
 #include "io/secondary.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "engine/wire_cursor.h"
+#include "io/state.h"
 
-#define BODY_BYTES_MIN   6U                  /* [2, isUp, a text of one byte, 0] */
-#define BUFFER_BYTES     (UINT32_C(1) << 20) /* more than is ever written at once */
+#define BODY_BYTES_MIN   6U /* [2, isUp, a text of one byte, 0] */
+#define BUFFER_BYTES     (UINT32_C(1) << 20)
 #define READ_BYTES       (UINT32_C(256) << 10)
 #define SETTLED_FIELDS   9U
 #define HANDED_FIELDS    7U
@@ -208,28 +208,6 @@ static bool shape_is_cut(const uint8_t *at, uint32_t bytes)
     return is_cut;
 }
 
-/* Whether a write of one fact after another could have left these bytes. */
-static bool shape_is_torn(const uint8_t *at, uint32_t bytes)
-{
-    struct tri_secondary_fact fact;
-    const char *fault = NULL;
-    uint32_t body_bytes = 0;
-
-    if (bytes < TRI_SECONDARY_FRAME_BYTES) {
-        return true;
-    }
-    body_bytes = tri_load32(at);
-    bytes -= TRI_SECONDARY_FRAME_BYTES;
-    at += TRI_SECONDARY_FRAME_BYTES;
-    if (body_bytes < BODY_BYTES_MIN || body_bytes > TRI_SECONDARY_BODY_BYTES_MAX ||
-        bytes >= body_bytes + TRI_DIGEST_BYTES) {
-        return false;
-    }
-    return bytes < body_bytes
-               ? shape_is_cut(at, bytes)
-               : tri_secondary_get((struct tri_bytes){at, body_bytes}, &fact, &fault);
-}
-
 /* ---- reading ---- */
 
 int tri_secondary_reader_open(struct tri_secondary_reader *reader, int directory)
@@ -239,8 +217,8 @@ int tri_secondary_reader_open(struct tri_secondary_reader *reader, int directory
     if (reader->buffer == NULL) {
         return -ENOMEM;
     }
-    reader->file = openat(directory, TRI_SECONDARY_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return reader->file < 0 && errno != ENOENT ? -errno : 0;
+    reader->file = tri_state_file(directory, TRI_SECONDARY_NAME);
+    return reader->file < 0 && reader->file != -ENOENT ? reader->file : 0;
 }
 
 void tri_secondary_reader_fini(struct tri_secondary_reader *reader)
@@ -281,33 +259,6 @@ static int reader_fill(struct tri_secondary_reader *reader, uint32_t count)
     return 0;
 }
 
-/* What the bytes are that are no fact. */
-static int reader_judge(struct tri_secondary_reader *reader, const char *fault)
-{
-    const uint8_t *at = NULL;
-    uint32_t bytes = 0;
-    uint32_t zeros = 0;
-    int failed = reader_fill(reader, BUFFER_BYTES);
-
-    if (failed != 0) {
-        return failed;
-    }
-    at = reader->buffer + reader->from;
-    bytes = reader->to - reader->from;
-    reader->fault = fault;
-    if (bytes == BUFFER_BYTES) {
-        return TRI_SECONDARY_NEXT_DAMAGED;
-    }
-    while (zeros < bytes && at[bytes - 1 - zeros] == 0) {
-        zeros++;
-    }
-    if (shape_is_torn(at, bytes) ||
-        (zeros >= TRI_DIGEST_BYTES && shape_is_torn(at, bytes - zeros))) {
-        return TRI_SECONDARY_NEXT_TORN;
-    }
-    return TRI_SECONDARY_NEXT_DAMAGED;
-}
-
 /* SHA-256 of the chain before and the body, which stands in one piece behind it. */
 static void secondary_chain(const uint8_t before[TRI_DIGEST_BYTES], struct tri_bytes body,
                             uint8_t chain[TRI_DIGEST_BYTES])
@@ -318,6 +269,80 @@ static void secondary_chain(const uint8_t before[TRI_DIGEST_BYTES], struct tri_b
     memcpy(text, before, TRI_DIGEST_BYTES);
     memcpy(text + TRI_DIGEST_BYTES, body.at, body.bytes);
     tri_digest_sha256(text, TRI_DIGEST_BYTES + body.bytes, chain);
+}
+
+/* Whether nothing but zeros stands in the file from `offset` on: 1, 0 or -errno. */
+static int reader_is_zero(const struct tri_secondary_reader *reader, uint64_t offset)
+{
+    uint8_t bytes[4096];
+    ssize_t got = 1;
+
+    while (got != 0) {
+        got = pread(reader->file, bytes, sizeof(bytes), (off_t)offset);
+        if (got < 0 && errno != EINTR) {
+            return -errno;
+        }
+        for (ssize_t i = 0; i < got; i++) {
+            if (bytes[i] != 0) {
+                return 0;
+            }
+        }
+        offset += got > 0 ? (uint64_t)got : 0;
+    }
+    return 1;
+}
+
+/* Whether a write of one fact after another could have left these bytes, with nothing or zeros
+ * behind them; they do not end in a zero, unless the file does not go on.  What is there of a chain
+ * must be of the right one: a fact that is whole but for its last bytes may end in zeros too. */
+static bool reader_is_torn(const struct tri_secondary_reader *reader, const uint8_t *at,
+                           uint32_t bytes)
+{
+    struct tri_secondary_fact fact;
+    const char *fault = NULL;
+    struct tri_bytes body = {0};
+    uint8_t chain[TRI_DIGEST_BYTES];
+
+    if (bytes < TRI_SECONDARY_FRAME_BYTES) {
+        return true;
+    }
+    body = (struct tri_bytes){at + TRI_SECONDARY_FRAME_BYTES, tri_load32(at)};
+    bytes -= TRI_SECONDARY_FRAME_BYTES;
+    if (body.bytes < BODY_BYTES_MIN || body.bytes > TRI_SECONDARY_BODY_BYTES_MAX ||
+        bytes >= body.bytes + TRI_DIGEST_BYTES) {
+        return false;
+    }
+    if (bytes < body.bytes) {
+        return shape_is_cut(body.at, bytes);
+    }
+    secondary_chain(reader->chain, body, chain);
+    return memcmp(chain, body.at + body.bytes, bytes - body.bytes) == 0 &&
+           tri_secondary_get(body, &fact, &fault);
+}
+
+/* What the bytes are that are no fact. */
+static int reader_judge(struct tri_secondary_reader *reader, const char *fault)
+{
+    const uint8_t *at = reader->buffer + reader->from;
+    uint32_t bytes = reader->to - reader->from;
+    uint32_t solid = bytes; /* those before the zeros at the end */
+    int is_zero = 1;
+
+    reader->fault = fault;
+    if (bytes >= TRI_SECONDARY_FACT_BYTES_MAX) { /* else the file ends with them */
+        bytes = TRI_SECONDARY_FACT_BYTES_MAX;
+        is_zero = reader_is_zero(reader, reader->offset + bytes);
+        solid = bytes;
+    }
+    if (is_zero < 0) {
+        return is_zero;
+    }
+    while (solid > 0 && at[solid - 1] == 0) {
+        solid--;
+    }
+    return is_zero != 0 && (reader_is_torn(reader, at, bytes) || reader_is_torn(reader, at, solid))
+               ? TRI_SECONDARY_NEXT_TORN
+               : TRI_SECONDARY_NEXT_DAMAGED;
 }
 
 int tri_secondary_next(struct tri_secondary_reader *reader, struct tri_secondary_fact *fact)

@@ -120,7 +120,5 @@ void tri_secondary_close(struct tri_secondary *secondary);
 int tri_secondary_append(struct tri_secondary *secondary, const struct tri_secondary_fact *fact,
                          char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
 int tri_secondary_sync(struct tri_secondary *secondary, char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
-/* Whether facts are gathered that are not durable. */
-bool tri_secondary_is_dirty(const struct tri_secondary *secondary);
 
 #endif

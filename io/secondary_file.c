@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "io/secondary.h"
+#include "io/state.h"
 
 #define FILE_BUFFER_BYTES (UINT32_C(64) << 10)
 
@@ -122,7 +123,7 @@ static int open_all(struct tri_secondary *it,
         return file_say(it, -errno, 0, strerror(errno), trouble);
     }
     failed = tri_secondary_reader_open(&reader, it->directory);
-    failed = failed != 0 ? file_say(it, failed, 0, strerror(-failed), trouble)
+    failed = failed != 0 ? file_say(it, failed, 0, tri_state_why(failed), trouble)
                          : open_take(it, &reader, take, context, trouble);
     tri_secondary_reader_fini(&reader);
     return failed == 0 && !it->is_read_only ? open_write(it, trouble) : failed;
@@ -228,9 +229,4 @@ int tri_secondary_sync(struct tri_secondary *secondary, char trouble[TRI_ARCHIVE
         }
     }
     return file_failed(secondary, trouble);
-}
-
-bool tri_secondary_is_dirty(const struct tri_secondary *secondary)
-{
-    return secondary->used_bytes > 0 || secondary->is_dirty;
 }

@@ -207,7 +207,7 @@ static bool server_stages(struct tri_server *server)
     }
     if (stage == TRI_STAGE_DRAIN) {
         atomic_store_explicit(&server->house->open_counts[server->index],
-                              tri_shard_open_count(server->shard), memory_order_relaxed);
+                              tri_shard_ending_count(server->shard), memory_order_relaxed);
         if (server->index == 0) {
             server_drain_judge(server);
         }

@@ -63,7 +63,8 @@ struct tri_house {
     _Atomic uint32_t begun;  /* shards that can run, or cannot: no turn before all are counted */
     _Atomic uint32_t stage;  /* enum tri_stage; written by shard 0 */
     _Atomic uint32_t failed; /* a shard could not run */
-    _Atomic uint32_t open_counts[TRI_SHARDS_MAX]; /* while draining; UINT32_MAX = not yet known */
+    /* While draining: open messages that are not held; UINT32_MAX = not yet known. */
+    _Atomic uint32_t open_counts[TRI_SHARDS_MAX];
     struct tri_server *servers[TRI_SHARDS_MAX];
     uint8_t refusal[TRI_SESSION_FRAME_BYTES_MAX]; /* ERROR TOO_MANY_CONNECTIONS */
     uint32_t refusal_bytes;

@@ -44,7 +44,6 @@ enum tri_result tri_server_finality_ask(struct tri_server *server, tri_port port
     struct tri_desk *desk = finality_desk(server);
     struct tri_desk_question question = {
         .port = port,
-        .role = identity->role,
         .name = identity->name,
         .frame = {.at = body, .bytes = bytes},
     };
@@ -53,7 +52,7 @@ enum tri_result tri_server_finality_ask(struct tri_server *server, tri_port port
         finality_refuse(server, port, TRI_ERROR_NOT_ALLOWED, "journal: none keeps no archive");
         return TRI_OK;
     }
-    if (tri_archivist_counts(server->house->vault->archivist).has_failed) {
+    if (tri_archivist_has_failed(server->house->vault->archivist)) {
         finality_refuse(server, port, TRI_ERROR_JOURNAL_FAILED, "the archive has failed");
         return TRI_OK;
     }

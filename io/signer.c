@@ -207,6 +207,20 @@ static const char *signer_parse(struct tri_signer *signer, const char *text, siz
     return fault;
 }
 
+/* Why the file could not be opened. */
+static int signer_missing(const char *path, int failed, char *trouble, size_t trouble_bytes)
+{
+    struct stat about;
+
+    if (failed == -ENOENT && lstat(path, &about) == 0 && S_ISLNK(about.st_mode)) {
+        return signer_say(trouble, trouble_bytes, path, -ENOLINK,
+                          "it is a symbolic link to a file that is not there; put that back, or "
+                          "mount its disk");
+    }
+    return signer_say(trouble, trouble_bytes, path, failed, "the key cannot be opened: %s",
+                      strerror(-failed));
+}
+
 int tri_signer_open(struct tri_signer *signer, const char *path, char *trouble,
                     size_t trouble_bytes)
 {
@@ -221,10 +235,7 @@ int tri_signer_open(struct tri_signer *signer, const char *path, char *trouble,
     *signer = (struct tri_signer){0};
     file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {
-        int failed = -errno;
-
-        return signer_say(trouble, trouble_bytes, path, failed, "the key cannot be opened: %s",
-                          strerror(-failed));
+        return signer_missing(path, -errno, trouble, trouble_bytes);
     }
     got = fstat(file, &about) == 0 ? signer_read(file, text, sizeof(text)) : -errno;
     (void)close(file);

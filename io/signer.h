@@ -29,8 +29,9 @@ struct tri_signer {
  * returns.  Returns 0 or -errno with one line in `trouble`. */
 int tri_signer_new(struct tri_signer *signer, const char *path, char *trouble,
                    size_t trouble_bytes);
-/* tri_signer_open reads a key.  Returns 0; -ENOENT; -EPERM: others than the owner may read it;
- * -EBADMSG: it is no key, or its public half is another's; with one line in `trouble`. */
+/* tri_signer_open reads a key.  Returns 0; -ENOENT; -ENOLINK: it is a symbolic link to what is not
+ * there; -EPERM: others than the owner may read it; -EBADMSG: it is no key, or its public half is
+ * another's; with one line in `trouble`. */
 int tri_signer_open(struct tri_signer *signer, const char *path, char *trouble,
                     size_t trouble_bytes);
 void tri_signer_sign(const struct tri_signer *signer, const void *bytes, size_t count,

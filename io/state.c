@@ -24,6 +24,33 @@ static int state_trouble(char *trouble, size_t trouble_bytes, const char *name, 
     return failed;
 }
 
+int tri_state_file(int directory, const char *name)
+{
+    int file = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat about;
+    int failed = 0;
+
+    if (file < 0) {
+        return errno == ELOOP || errno == ENXIO ? -EMEDIUMTYPE : -errno; /* a link; a socket */
+    }
+    if (fstat(file, &about) != 0) {
+        failed = -errno;
+    } else if (!S_ISREG(about.st_mode)) {
+        failed = -EMEDIUMTYPE;
+    }
+    if (failed != 0) {
+        (void)close(file);
+        return failed;
+    }
+    return file;
+}
+
+const char *tri_state_why(int failed)
+{
+    return failed == -EMEDIUMTYPE ? "it is a link, a pipe or the like, and no file"
+                                  : strerror(-failed);
+}
+
 int tri_state_settle(const struct tri_state *state)
 {
     int parent = openat(state->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

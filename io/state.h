@@ -53,6 +53,12 @@ int tri_state_replace(struct tri_state *state, const char *name, const void *byt
  * is not.  tri_state_open() does so.  Returns 0 or -errno. */
 int tri_state_settle(const struct tri_state *state);
 
+/* tri_state_file opens a file that anybody may have put there, for reading: no link is followed,
+ * and no pipe waited for.  Returns a descriptor; -EMEDIUMTYPE: it is no regular file; or -errno.
+ * tri_state_why is a sentence for such a failure. */
+int tri_state_file(int directory, const char *name);
+const char *tri_state_why(int failed);
+
 /* Gives the directory back; accepts a zeroed object with descriptors -1 or 0. */
 void tri_state_close(struct tri_state *state);
 

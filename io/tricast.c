@@ -53,6 +53,10 @@ static const struct verb verbs[] = {
      "tricast finality verify",
      tri_cli_finality_verify,
      "whether an archive, or a proof, holds"},
+    {{"finality", "secondary"},
+     "tricast finality secondary",
+     tri_cli_finality_secondary,
+     "what was said of an archive's records"},
     {{"finality", "status"},
      "tricast finality status",
      tri_cli_finality_status,
@@ -62,6 +66,10 @@ static const struct verb verbs[] = {
      tri_cli_finality_pending,
      "the records that wait for it"},
     {{"settle", NULL}, "tricast settle", tri_cli_settle, "report that a record was settled"},
+    {{"heartbeat", NULL},
+     "tricast heartbeat",
+     tri_cli_heartbeat,
+     "say how far the settlement is behind"},
     {{"sequencer", NULL},
      "tricast sequencer",
      tri_cli_sequencer,
@@ -76,7 +84,7 @@ static void print_help(FILE *to)
 {
     (void)fputs("Usage: tricast VERB [FLAGS...]\n\n", to);
     for (size_t i = 0; i < VERB_COUNT; i++) {
-        (void)fprintf(to, "  %-24s %s\n", verbs[i].name, verbs[i].help);
+        (void)fprintf(to, "  %-27s %s\n", verbs[i].name, verbs[i].help);
     }
     (void)fputs("\nEvery verb explains itself with --help; --version prints the version.\n", to);
 }

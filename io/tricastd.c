@@ -69,6 +69,7 @@ struct daemon {
     void *set_memory;
     size_t set_bytes;
     struct tri_vault vault;
+    struct tri_vault_options vault_options;
 };
 
 static void daemon_parse_listen(const char *text, struct daemon *daemon)
@@ -434,12 +435,23 @@ static uint64_t daemon_window_ms(const struct tri_config *config)
     return least_ms;
 }
 
+/* What the configuration lets pass, the queue takes. */
+enum {
+#define FINALITY_MOST(member, key, unit, usual, least, most, help) finality_most_##member = (most),
+    TRI_CONFIG_FINALITY_NUMBERS(FINALITY_MOST)
+#undef FINALITY_MOST
+};
+static_assert((uint32_t)finality_most_redeliveries_per_s == TRI_PENDING_REDELIVERIES_PER_S_MAX &&
+                  (uint32_t)finality_most_redeliveries_max == TRI_PENDING_REDELIVERIES_MAX,
+              "a configuration that was checked starts");
+
 /* What has primary finality goes to the archive from now on. */
 static bool daemon_begin_vault(struct daemon *daemon, char trouble[TRI_JOURNAL_TROUBLE_BYTES])
 {
     struct tri_house *house = &daemon->house;
     const struct tri_config_file *file = daemon->config.file;
-    struct tri_vault_options options = {
+
+    daemon->vault_options = (struct tri_vault_options){
         .data_dir = file->data_dir,
         .shards = house->shards,
         .epoch = house->epoch,
@@ -458,7 +470,20 @@ static bool daemon_begin_vault(struct daemon *daemon, char trouble[TRI_JOURNAL_T
     };
 
     house->vault = &daemon->vault;
-    return tri_vault_begin(&daemon->vault, &options, trouble) == 0;
+    return tri_vault_begin(&daemon->vault, &daemon->vault_options, trouble) == 0;
+}
+
+/* The archive's thread wakes servers: they are there now. */
+static bool daemon_run_vault(struct daemon *daemon)
+{
+    char trouble[TRI_JOURNAL_TROUBLE_BYTES];
+
+    if (daemon->house.vault != NULL &&
+        tri_vault_run(&daemon->vault, &daemon->vault_options, trouble) != 0) {
+        (void)fprintf(stderr, "tricastd: archive: %s\n", trouble);
+        return false;
+    }
+    return true;
 }
 
 /* D06: what was open comes back before anybody can connect. */
@@ -538,7 +563,7 @@ static bool daemon_start(struct daemon *daemon)
     }
     house->set = tri_shard_set_init(daemon->set_memory, &options);
     if (!daemon_recover(daemon, &options) || !daemon_open_servers(daemon) ||
-        !daemon_write_port(daemon)) {
+        !daemon_run_vault(daemon) || !daemon_write_port(daemon)) {
         return false;
     }
     (void)printf("tricastd " TRI_PROGRAM_VERSION

@@ -2,8 +2,9 @@
 /*
  * Vault: what a server keeps of finality, put together (docs/finality.md).
  *
- *     DATA/finality-key     signs the records; made at the first start, if nobody has put one there
- *     DATA/finality         the archive, and what the settlement has said
+ *     DATA/finality-key     signs the records; made together with the archive, if nobody has put
+ * one there, and never after that DATA/finality         the archive, and what the settlement has
+ * said DATA/finality-id      which archive that is (io/archive_id.h)
  *
  * and, while the server runs, the shards' tapes and desks, the pending sync queue, and the thread
  * that serves them.
@@ -32,7 +33,8 @@ struct tri_vault {
  *
  * vault  zeroed; give it to tri_vault_end(), whatever is returned.
  *
- * Returns 0 or -errno with a line in `trouble`: see tri_signer_open() and tri_archive_open().
+ * Returns 0 or -errno with a line in `trouble`: see tri_signer_open() and tri_archive_open();
+ * -ENOKEY: the archive is there, its key is not.
  */
 int tri_vault_open(struct tri_vault *vault, const char *data_dir,
                    char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
@@ -47,10 +49,14 @@ struct tri_vault_options {
     void *context;
 };
 
-/* tri_vault_begin makes the tapes and desks, finds the queue and starts the thread; behind
- * tri_archive_begin().  Returns 0 or -errno with a line in `trouble`. */
+/* tri_vault_begin makes the tapes and desks and finds the queue; behind tri_archive_begin(), before
+ * the shards' journals are opened.  Returns 0 or -errno with a line in `trouble`. */
 int tri_vault_begin(struct tri_vault *vault, const struct tri_vault_options *options,
                     char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
+/* tri_vault_run starts the thread, when all that `wake` wakes is there.  Returns 0 or -errno with a
+ * line in `trouble`. */
+int tri_vault_run(struct tri_vault *vault, const struct tri_vault_options *options,
+                  char trouble[TRI_ARCHIVE_TROUBLE_BYTES]);
 
 /* tri_vault_end archives what the shards have left and gives everything back; accepts a zeroed
  * vault.  After the shards' threads have ended, and before their loops are given back: the

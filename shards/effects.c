@@ -156,7 +156,7 @@ static bool effects_notify(struct tri_shard *shard, const struct tri_effect *eff
     bytes = tri_wire_encode(&shard->encoded, shard->scratch, TRI_SCRATCH_BYTES);
     assert(bytes > 0);
     tri_delivery_frame(&delivery, effect->notify.client, shard->scratch, bytes);
-    delivery.head.is_fruitless = effects_is_fruitless(effect) ? 1 : 0;
+    delivery.head.is_fruitless = !shard->pending.is_own && effects_is_fruitless(effect) ? 1 : 0;
     return tri_delivery_post(shard, to, effect->after_lsn, &delivery);
 }
 

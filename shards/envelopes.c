@@ -171,23 +171,25 @@ void tri_envelopes_hear(struct tri_shard *shard, tri_port port, const uint8_t *f
     struct tri_envelope_seat *seat = &desk->seats[slot];
     struct tri_envelope_mail *mail = &seat->told[position];
     enum tri_frame_type type;
-    enum tri_ack_type ack_type;
-    enum tri_error code;
+    struct tri_wire_answer answer;
 
     assert(slot < desk->count);
     if (seat->generation != TRI_PORT_GENERATION(port) >> POSITION_BITS ||
-        !tri_wire_peek_answer(frame, bytes, &type, &ack_type, &code)) {
+        !tri_wire_peek_answer(frame, bytes, &type, &answer)) {
         shard->counters.frames_dropped++; /* the envelope has ended */
         return;
     }
     if (type == TRI_FRAME_NOTICE) {
         mail->is_recorded = true;
-    } else if (ack_type != TRI_ACK_RECEIVED) {
+    } else if (answer.type != TRI_ACK_RECEIVED) {
         mail->has_ended = true;
-        mail->type = (uint8_t)ack_type;
-        mail->code = (uint8_t)code;
+        mail->is_refusal = answer.is_refusal;
+        mail->type = (uint8_t)answer.type;
+        mail->code = (uint8_t)answer.code;
+    } else if (!answer.is_duplicate) {
+        mail->is_accepted = true;
     } else {
-        return;
+        return; /* who waits for the envelope has submitted it before */
     }
     if (seat->is_told) {
         return;
@@ -202,18 +204,28 @@ void tri_envelopes_hear(struct tri_shard *shard, tri_port port, const uint8_t *f
     desk->told_last = slot;
 }
 
-/* Tells the engine one thing of one delivery. */
-static void tell(struct tri_shard *shard, uint32_t slot, uint32_t position, bool is_recorded)
+/* Tells the engine one thing of one delivery, the oldest that it does not know. */
+static void tell(struct tri_shard *shard, uint32_t slot, uint32_t position)
 {
-    const struct tri_envelope_seat *seat = &shard->envelopes.seats[slot];
+    struct tri_envelope_seat *seat = &shard->envelopes.seats[slot];
+    struct tri_envelope_mail *mail = &seat->told[position];
     struct tri_event event = {.type = TRI_EVENT_DELIVERY};
 
     event.delivery.slot = slot;
     event.delivery.generation = seat->generation;
     event.delivery.position = position;
-    event.delivery.is_recorded = is_recorded;
-    event.delivery.type = (enum tri_ack_type)seat->told[position].type;
-    event.delivery.code = (enum tri_error)seat->told[position].code;
+    if (mail->is_accepted) {
+        event.delivery.type = TRI_ACK_RECEIVED;
+        mail->is_accepted = false;
+    } else if (mail->is_recorded) {
+        event.delivery.is_recorded = true;
+        mail->is_recorded = false;
+    } else {
+        event.delivery.is_refusal = mail->is_refusal;
+        event.delivery.type = (enum tri_ack_type)mail->type;
+        event.delivery.code = (enum tri_error)mail->code;
+        mail->has_ended = false;
+    }
     (void)tri_shard_step(shard, &event);
 }
 
@@ -223,20 +235,13 @@ static bool seat_tell(struct tri_shard *shard, uint32_t slot, uint32_t *told)
     struct tri_envelope_seat *seat = &shard->envelopes.seats[slot];
 
     for (uint32_t position = 0; position < TRI_ENVELOPE_MAX; position++) {
-        struct tri_envelope_mail *mail = &seat->told[position];
+        const struct tri_envelope_mail *mail = &seat->told[position];
 
-        while (mail->is_recorded || mail->has_ended) {
-            bool is_recorded = mail->is_recorded;
-
+        while (mail->is_accepted || mail->is_recorded || mail->has_ended) {
             if (!tri_shard_ready(shard, false)) {
                 return false;
             }
-            tell(shard, slot, position, is_recorded);
-            if (is_recorded) {
-                mail->is_recorded = false;
-            } else {
-                mail->has_ended = false;
-            }
+            tell(shard, slot, position);
             ++*told;
             (void)tri_shard_ready(shard, false);
         }

@@ -25,9 +25,11 @@
 
 /* What has been told of a delivery and is not known to the engine yet. */
 struct tri_envelope_mail {
+    bool is_accepted;
     bool is_recorded;
     bool has_ended;
-    uint8_t type; /* has_ended */
+    bool is_refusal; /* has_ended: the server's own, as in TRI_EVENT_DELIVERY */
+    uint8_t type;    /* has_ended */
     uint8_t code;
 };
 

@@ -122,7 +122,7 @@ struct tri_handles {
  *
  * handles    1..TRI_HANDLES_MAX.
  * in_flight  1..TRI_IN_FLIGHT_MAX, per handle.
- * blocks     of each pipe, 1..TRI_PIPE_BLOCKS_MAX.
+ * blocks     of each pipe, 1..TRI_MESH_BLOCKS_MAX.
  */
 size_t tri_handles_footprint(uint32_t shards, uint32_t handles, uint32_t in_flight,
                              uint32_t blocks);

@@ -21,8 +21,9 @@ struct forward {
     tri_port port;
     struct tri_key key;
     uint32_t body_bytes;
-    uint16_t role;
-    uint16_t who; /* the peer's chain or submitter */
+    uint8_t role;
+    uint8_t is_own; /* a delivery that the node submits for the port */
+    uint16_t who;   /* the peer's chain or submitter */
 };
 
 static_assert(sizeof(struct forward) + TRI_FRAME_BYTES_MAX <= TRI_MESH_RECORD_BYTES_MAX,
@@ -246,7 +247,7 @@ static void intake_envelope(struct tri_shard *shard, tri_port port, const struct
  * peer has been answered when this returns TRI_VIOLATION. */
 static enum tri_result intake_take(struct tri_shard *shard, tri_port port,
                                    const struct tri_peer *peer, struct tri_key key,
-                                   struct tri_bytes body, struct tri_wire_fault *fault)
+                                   struct tri_bytes body, bool is_own, struct tri_wire_fault *fault)
 {
     struct tri_frame *frame = &shard->decoded;
     enum tri_result result = TRI_OK;
@@ -283,6 +284,7 @@ static enum tri_result intake_take(struct tri_shard *shard, tri_port port,
     }
     shard->answered = port;
     result = tri_shard_step(shard, &event);
+    shard->pending.is_own = is_own;
     if (result == TRI_VIOLATION) {
         /* Before the effects: the room that was made sure of is for this answer. */
         intake_fault(fault, TRI_ERROR_FIELD_OUT_OF_RANGE, "ackType");
@@ -317,12 +319,13 @@ void tri_intake_forwarded(struct tri_shard *shard, const void *record, uint32_t 
     }
     (void)intake_take(
         shard, head->port, &peer, head->key,
-        (struct tri_bytes){.at = (const uint8_t *)(head + 1), .bytes = head->body_bytes}, &fault);
+        (struct tri_bytes){.at = (const uint8_t *)(head + 1), .bytes = head->body_bytes},
+        head->is_own != 0, &fault);
 }
 
 static enum tri_result intake_forward(struct tri_shard *shard, uint32_t owner, tri_port port,
                                       const struct tri_peer *peer, struct tri_key key,
-                                      struct tri_bytes body)
+                                      struct tri_bytes body, bool is_own)
 {
     uint32_t bytes = (uint32_t)sizeof(struct forward) + body.bytes;
     struct forward *head = tri_mesh_reserve(shard->mesh, shard->index, owner, TRI_LANE_STEP, bytes);
@@ -335,7 +338,8 @@ static enum tri_result intake_forward(struct tri_shard *shard, uint32_t owner, t
     *head = (struct forward){.port = port,
                              .key = key,
                              .body_bytes = body.bytes,
-                             .role = (uint16_t)peer->role,
+                             .role = (uint8_t)peer->role,
+                             .is_own = is_own ? 1 : 0,
                              .who = peer->role == TRI_ROLE_CHAIN ? peer->chain : peer->submitter};
     memcpy(head + 1, body.at, body.bytes);
     tri_mesh_commit(shard->mesh, shard->index, owner, TRI_LANE_STEP, bytes);
@@ -417,13 +421,13 @@ enum tri_result tri_shard_frame(struct tri_shard *shard, tri_port port, const st
     owner = tri_route_shard(shard->route, key);
     if (owner != shard->index) {
         return intake_forward(shard, owner, port, peer, key,
-                              (struct tri_bytes){.at = body, .bytes = bytes});
+                              (struct tri_bytes){.at = body, .bytes = bytes}, false);
     }
     if (!tri_shard_ready(shard, peer->role == TRI_ROLE_CHAIN)) {
         return TRI_FULL;
     }
     return intake_take(shard, port, peer, key, (struct tri_bytes){.at = body, .bytes = bytes},
-                       fault);
+                       false, fault);
 }
 
 enum tri_result tri_intake_deliver(struct tri_shard *shard, tri_port port,
@@ -436,7 +440,7 @@ enum tri_result tri_intake_deliver(struct tri_shard *shard, tri_port port,
     struct tri_wire_fault fault;
 
     if (owner != shard->index) {
-        return intake_forward(shard, owner, port, peer, key, body);
+        return intake_forward(shard, owner, port, peer, key, body, true);
     }
     if (!tri_shard_ready(shard, false)) {
         return TRI_FULL;
@@ -447,6 +451,6 @@ enum tri_result tri_intake_deliver(struct tri_shard *shard, tri_port port,
         shard->is_blocked = true;
         return TRI_FULL;
     }
-    (void)intake_take(shard, port, peer, key, body, &fault);
+    (void)intake_take(shard, port, peer, key, body, true, &fault);
     return TRI_OK;
 }

@@ -129,7 +129,7 @@ uint64_t tri_journal_log_due_ns(const struct tri_journal_log *journal, uint64_t 
     if (journal->tape == NULL || journal->failed_lsn != 0) {
         return TRI_NEVER;
     }
-    if (tri_tape_is_starved(journal->tape)) {
+    if (tri_tape_is_starved(journal->tape) || tri_tape_is_unpublished(journal->tape)) {
         return now_ns + STARVED_POLL_NS;
     }
     return journal->end_lsn != 0 ? now_ns + CHECKPOINT_POLL_NS : TRI_NEVER;

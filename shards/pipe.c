@@ -9,7 +9,7 @@
 #define RECORD_HEAD_BYTES  8U
 #define RECORD_ALIGN       8U
 #define BLOCK_BYTES        90112U
-#define RING_SLOTS_PER_MAX 128U
+#define RING_SLOTS_PER_MAX 512U
 /* What is fetched of a record ahead of its turn: a usual message. */
 #define AHEAD_BYTES        448U
 
@@ -130,16 +130,30 @@ bool tri_pipe_commit(struct tri_pipe *pipe, uint32_t bytes)
     return true;
 }
 
-bool tri_pipe_publish(struct tri_pipe *pipe)
+bool tri_pipe_is_unpublished(const struct tri_pipe *pipe)
 {
-    bool has_sent = false;
+    return pipe->open != NULL && pipe->open->used_bytes > 0;
+}
 
-    if (pipe->open != NULL && pipe->open->used_bytes > 0) {
-        pipe_send(pipe);
-    }
-    has_sent = pipe->has_sent;
+bool tri_pipe_has_sent(struct tri_pipe *pipe)
+{
+    bool has_sent = pipe->has_sent;
+
     pipe->has_sent = false;
     return has_sent;
+}
+
+bool tri_pipe_publish(struct tri_pipe *pipe)
+{
+    if (tri_pipe_is_unpublished(pipe)) {
+        pipe_send(pipe);
+    }
+    return tri_pipe_has_sent(pipe);
+}
+
+uint32_t tri_pipe_home(const struct tri_pipe *pipe)
+{
+    return tri_pipe_ring_count(&pipe->empty);
 }
 
 bool tri_pipe_is_fed(struct tri_pipe *pipe)

@@ -23,7 +23,7 @@
 #define TRI_PIPE_RECORD_BYTES_MAX 90048U
 /* A block this full travels at once, so that the consumer works while the producer goes on. */
 #define TRI_PIPE_BLOCK_FULL_BYTES 16384U
-#define TRI_PIPE_BLOCKS_MAX       64U
+#define TRI_PIPE_BLOCKS_MAX       256U
 
 struct tri_pipe_block;
 
@@ -66,6 +66,13 @@ bool tri_pipe_commit(struct tri_pipe *pipe, uint32_t bytes);
 /* tri_pipe_publish sends the block that holds records.  Returns whether any block has left since
  * the last publish. */
 bool tri_pipe_publish(struct tri_pipe *pipe);
+/* tri_pipe_has_sent says the same and sends nothing: what is in the open block stays there. */
+bool tri_pipe_has_sent(struct tri_pipe *pipe);
+
+/* How many blocks are at home: the producer's credit, the open block not counted. */
+uint32_t tri_pipe_home(const struct tri_pipe *pipe);
+/* Whether something was put that was not published. */
+bool tri_pipe_is_unpublished(const struct tri_pipe *pipe);
 
 /* tri_pipe_is_starved tells whether the last reserve gave NULL; tri_pipe_is_fed whether credit has
  * come home since: it says so once, then the producer no longer counts as starved. */

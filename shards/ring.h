@@ -111,6 +111,12 @@ static inline bool tri_ring_is_empty(const struct tri_ring *ring)
     return ck_ring_size(&ring->ck) == 0;
 }
 
+/* tri_ring_count likewise: how many pointers are in it. */
+static inline uint32_t tri_ring_count(const struct tri_ring *ring)
+{
+    return ck_ring_size(&ring->ck);
+}
+
 /* tri_ring_fence lets no later load pass an earlier store, rings included: between a push and a
  * look at a sleeper's flag, and between raising that flag and a last look at the rings. */
 static inline void tri_ring_fence(void)
@@ -120,29 +126,34 @@ static inline void tri_ring_fence(void)
 
 /*
  * TRI_RING_TYPED gives a ring of pointers to one type: `struct name`, name_init, name_push,
- * name_pop and name_is_empty, with the contracts above.  Only name_is_empty may stay unused.
+ * name_pop, name_is_empty and name_count, with the contracts above.  Only the last two may stay
+ * unused.
  */
-#define TRI_RING_TYPED(name, type)                                                       \
-    struct name {                                                                        \
-        struct tri_ring ring;                                                            \
-    };                                                                                   \
-    static inline void name##_init(struct name *typed, struct ck_ring_buffer *slots,     \
-                                   unsigned int slot_count, unsigned int start)          \
-    {                                                                                    \
-        tri_ring_init(&typed->ring, slots, slot_count, start);                           \
-    }                                                                                    \
-    static inline bool name##_push(struct name *typed, type *pointer)                    \
-    {                                                                                    \
-        return tri_ring_push(&typed->ring, pointer);                                     \
-    }                                                                                    \
-    static inline type *name##_pop(struct name *typed)                                   \
-    {                                                                                    \
-        return tri_ring_pop(&typed->ring);                                               \
-    }                                                                                    \
-    __attribute__((unused)) static inline bool name##_is_empty(const struct name *typed) \
-    {                                                                                    \
-        return tri_ring_is_empty(&typed->ring);                                          \
-    }                                                                                    \
+#define TRI_RING_TYPED(name, type)                                                        \
+    struct name {                                                                         \
+        struct tri_ring ring;                                                             \
+    };                                                                                    \
+    static inline void name##_init(struct name *typed, struct ck_ring_buffer *slots,      \
+                                   unsigned int slot_count, unsigned int start)           \
+    {                                                                                     \
+        tri_ring_init(&typed->ring, slots, slot_count, start);                            \
+    }                                                                                     \
+    static inline bool name##_push(struct name *typed, type *pointer)                     \
+    {                                                                                     \
+        return tri_ring_push(&typed->ring, pointer);                                      \
+    }                                                                                     \
+    static inline type *name##_pop(struct name *typed)                                    \
+    {                                                                                     \
+        return tri_ring_pop(&typed->ring);                                                \
+    }                                                                                     \
+    __attribute__((unused)) static inline bool name##_is_empty(const struct name *typed)  \
+    {                                                                                     \
+        return tri_ring_is_empty(&typed->ring);                                           \
+    }                                                                                     \
+    __attribute__((unused)) static inline uint32_t name##_count(const struct name *typed) \
+    {                                                                                     \
+        return tri_ring_count(&typed->ring);                                              \
+    }                                                                                     \
     static_assert(sizeof(type *) == sizeof(void *), "a slot holds one pointer")
 
 #endif

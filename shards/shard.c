@@ -102,6 +102,7 @@ enum tri_result tri_shard_step(struct tri_shard *shard, struct tri_event *event)
     event->wall_ms = shard->wall_ms;
     pending->next = 0;
     pending->targets_done = 0;
+    pending->is_own = false;
     return tri_engine_step(shard->engine, event, &pending->effects);
 }
 
@@ -399,4 +400,9 @@ void tri_shard_drain(struct tri_shard *shard)
 uint32_t tri_shard_open_count(const struct tri_shard *shard)
 {
     return tri_engine_open_count(shard->engine);
+}
+
+uint32_t tri_shard_ending_count(const struct tri_shard *shard)
+{
+    return tri_engine_open_count(shard->engine) - tri_engine_held_count(shard->engine);
 }

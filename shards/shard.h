@@ -221,6 +221,8 @@ void tri_shard_drain(struct tri_shard *shard);
 void tri_shard_set_drain(struct tri_shard_set *set);
 /* Open messages of this shard. */
 uint32_t tri_shard_open_count(const struct tri_shard *shard);
+/* Those of them that are on their way to their end: a held one waits for an operator (F06). */
+uint32_t tri_shard_ending_count(const struct tri_shard *shard);
 /* The same as of its last turn with work.  Any thread. */
 uint64_t tri_shard_set_open_count(const struct tri_shard_set *set, uint32_t shard);
 

@@ -19,6 +19,9 @@
 #define HANDLE_BLOCKS_MIN  4U
 #define HANDLE_BLOCKS_MAX  32U
 #define HANDLE_PER_BLOCK   48U
+/* As many as rounding up may add over all shards, and enough for the chance of small numbers. */
+#define ENVELOPES_FEW      64U
+static_assert(ENVELOPES_FEW >= TRI_SHARDS_MAX, "what rounding up has added fits into one shard");
 
 #define HOLD_BYTES_MIN (2 * TRI_MESH_RECORD_BYTES_MAX)
 #define HOLD_BYTES_MAX (UINT32_C(1) << 30)
@@ -26,6 +29,16 @@
 static uint32_t set_share(uint32_t whole, uint32_t shards)
 {
     return whole / shards + (whole % shards == 0 ? 0 : 1);
+}
+
+/* Ids fall upon shards by chance, so after a start with another number of shards one of them may
+ * have more open envelopes than its share; that it has twice as many and a few more is out of the
+ * question.  Slots that are never taken cost address space alone. */
+static uint32_t set_slack(uint32_t envelopes)
+{
+    uint32_t slack = envelopes == 0 ? 0 : envelopes + ENVELOPES_FEW;
+
+    return slack < TRI_ENVELOPES_MAX - envelopes ? slack : TRI_ENVELOPES_MAX - envelopes;
 }
 
 /* The engine of one shard: an even share of every capacity, rounded up. */
@@ -36,6 +49,7 @@ static struct tri_engine_options set_engine_options(const struct tri_shard_set_o
     engine.rounds_max = set_share(engine.rounds_max, options->shards);
     engine.dedup_entries_max = set_share(engine.dedup_entries_max, options->shards);
     engine.envelopes_max = set_share(engine.envelopes_max, options->shards);
+    engine.envelopes_slack = set_slack(engine.envelopes_max);
     engine.waiters_max = set_share(engine.waiters_max, options->shards);
     for (uint32_t i = 0; i < TRI_ENGINE_BODY_CLASSES; i++) {
         engine.body_counts[i] = set_share(engine.body_counts[i], options->shards);
@@ -90,7 +104,7 @@ const char *tri_shard_set_check(const struct tri_shard_set_options *options)
         (options->in_flight_max < 1 || options->in_flight_max > TRI_IN_FLIGHT_MAX)) {
         return "in_flight_max: must be 1..2^20";
     }
-    if (options->handle_blocks > TRI_PIPE_BLOCKS_MAX) {
+    if (options->handle_blocks > TRI_MESH_BLOCKS_MAX) {
         return "handle_blocks: must be 0..64";
     }
     engine = set_engine_options(options);
@@ -142,7 +156,8 @@ set_carve_shard(struct carver *carver, const struct tri_shard_set_options *optio
     parts.hold = carver_take(carver, set_hold_bytes(options));
     parts.local =
         options->ports == NULL ? NULL : carver_take(carver, tri_local_footprint(engine.rounds_max));
-    parts.envelopes = carver_take(carver, engine.envelopes_max * sizeof(struct tri_envelope_seat));
+    parts.envelopes = carver_take(carver, (engine.envelopes_max + engine.envelopes_slack) *
+                                              sizeof(struct tri_envelope_seat));
     parts.envelope_body =
         engine.envelopes_max == 0 ? NULL : carver_take(carver, TRI_FRAME_BYTES_MAX);
     parts.engine = NULL;
@@ -234,8 +249,8 @@ static void set_init_shard(struct tri_shard_set *set, const struct tri_shard_set
         shard->registry = tri_registry_init(parts->registry, shard->chain_count, options->shards);
     }
     tri_hold_init(&shard->hold, parts->hold, set_hold_bytes(options));
-    tri_envelope_desk_init(&shard->envelopes, parts->envelopes, engine.envelopes_max,
-                           parts->envelope_body);
+    tri_envelope_desk_init(&shard->envelopes, parts->envelopes,
+                           engine.envelopes_max + engine.envelopes_slack, parts->envelope_body);
     if (parts->local != NULL) {
         shard->local = tri_local_init(parts->local, engine.rounds_max, options->ports);
         for (uint32_t chain = 0; chain < shard->chain_count; chain++) {

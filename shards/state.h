@@ -61,6 +61,7 @@ struct tri_watcher {
 struct tri_pending {
     uint32_t next;         /* the first effect that is not done */
     uint64_t targets_done; /* of this effect, a SEND: targets that have their frame */
+    bool is_own;           /* nobody sent the frame: the node submitted a delivery for him */
     struct tri_effects effects;
 };
 

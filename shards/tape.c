@@ -4,7 +4,9 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define TAPE_BLOCKS TRI_PIPE_BLOCKS_MAX
+#define TAPE_BLOCKS       TRI_PIPE_BLOCKS_MAX
+/* With fewer blocks at home only full ones leave, so that they last while the reader is held up. */
+#define TAPE_BLOCKS_SPARE (TAPE_BLOCKS / 2)
 
 /* A record of the pipe: this, the leaf, the content. */
 struct tape_head {
@@ -92,6 +94,7 @@ void tri_tape_commit(struct tri_tape *tape, const struct tri_effect *append,
     (void)tri_pipe_commit(&tape->pipe,
                           (uint32_t)sizeof(head) + head.leaf_bytes + head.content_bytes);
     tape->last_lsn = head.lsn;
+    tape->last_epoch = head.oss_epoch;
 }
 
 bool tri_tape_is_asleep(const struct tri_tape *tape)
@@ -102,10 +105,15 @@ bool tri_tape_is_asleep(const struct tri_tape *tape)
 
 bool tri_tape_publish(struct tri_tape *tape, uint64_t durable_lsn, uint64_t closed_epoch)
 {
-    bool has_sent = tri_pipe_publish(&tape->pipe);
+    bool has_sent = tri_pipe_home(&tape->pipe) >= TAPE_BLOCKS_SPARE
+                        ? tri_pipe_publish(&tape->pipe)
+                        : tri_pipe_has_sent(&tape->pipe);
 
-    /* Behind the entries: a closed epoch has none that the reader cannot see.  Both pair with the
-     * acquires in tri_tape_progress. */
+    /* A closed epoch has no entry that the reader cannot see. */
+    if (tri_pipe_is_unpublished(&tape->pipe) && closed_epoch >= tape->last_epoch) {
+        closed_epoch = tape->last_epoch - 1;
+    }
+    /* Behind the entries.  Both pair with the acquires in tri_tape_progress. */
     if (durable_lsn != tape->durable_told) {
         tape->durable_told = durable_lsn;
         atomic_store_explicit(&tape->durable_lsn, durable_lsn, memory_order_release);

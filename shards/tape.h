@@ -40,6 +40,7 @@ struct tri_tape {
     bool is_content_kept;
     /* The shard's own. */
     uint64_t last_lsn; /* put */
+    uint64_t last_epoch;
     uint64_t durable_told;
     uint64_t closed_told;
     uint8_t *room;
@@ -78,7 +79,9 @@ bool tri_tape_reserve(struct tri_tape *tape, const struct tri_effect *append);
 void tri_tape_commit(struct tri_tape *tape, const struct tri_effect *append,
                      const struct tri_engine_chain *chains, uint32_t chain_count);
 /* tri_tape_publish shows the reader what was put, up to where the journal is durable, and which
- * epochs are closed.  Returns whether the reader sleeps and has to be woken. */
+ * epochs are closed.  A little may stay behind while the reader lags: tri_tape_is_unpublished()
+ * says so, and it goes with a later call.  Returns whether the reader sleeps and has to be woken.
+ */
 bool tri_tape_publish(struct tri_tape *tape, uint64_t durable_lsn, uint64_t closed_epoch);
 /* Whether the reader sleeps, for a shard that has left it something elsewhere. */
 bool tri_tape_is_asleep(const struct tri_tape *tape);
@@ -86,6 +89,10 @@ bool tri_tape_is_asleep(const struct tri_tape *tape);
 bool tri_tape_is_archived(const struct tri_tape *tape, uint64_t lsn);
 /* tri_tape_want asks the reader to have everything up to `lsn` on the disk soon. */
 void tri_tape_want(struct tri_tape *tape, uint64_t lsn);
+static inline bool tri_tape_is_unpublished(const struct tri_tape *tape)
+{
+    return tri_pipe_is_unpublished(&tape->pipe);
+}
 /* Whether the last tri_tape_reserve() found no room. */
 static inline bool tri_tape_is_starved(const struct tri_tape *tape)
 {

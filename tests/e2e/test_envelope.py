@@ -27,10 +27,19 @@ LOCATIONS = {"bond-*": [A, B]}
 class House:
     """A server with a journal, two chains in Python, and a submitter."""
 
-    def __init__(self, shards=2):
+    def __init__(self, shards=2, **capacities):
         self.server = host.Server(SECRETS, LOCATIONS, shards=shards, journal="file")
+        if capacities:
+            self.configure("listen:", "capacities:\n" + "".join(
+                f"  {key}: {value}\n" for key, value in capacities.items()) + "listen:")
         self.chains = {name: st.Chain(name, SECRETS[name].encode()).start() for name in (A, B)}
         self.client = None
+
+    def configure(self, old, new):
+        with open(self.server.config, encoding="utf-8") as file:
+            text = file.read()
+        with open(self.server.config, "w", encoding="utf-8") as file:
+            file.write(text.replace(old, new, 1))
 
     def __enter__(self):
         self.server.start()
@@ -228,6 +237,73 @@ def story_kills_at_random(house):
            for i in range(12) for n in (1, 2, 3, 4)), "and every delivery was applied once")
 
 
+def story_refused_by_name(house):
+    """A chain refuses with a code that is the server's own for a passing fault."""
+    house.chains[A].refuse = lambda step, ident: (
+        st.CODES["JOURNAL_FAILED"] if ident == "name.1" else 0)
+    house.client.send(envelope_frame("name", 2))
+    frames = wait_end(house.client, "name")
+    ok(frames[-1][2:4] == [st.REJECTED, st.CODES["JOURNAL_FAILED"]],
+       "F07 what a chain refuses has failed, whatever the code", frames)
+    ok(house.server.stats()["deliveries_again"] == 0, "and is not submitted again")
+
+
+def story_large(house):
+    """As many large envelopes at once as one client may have, and more."""
+    count = 48
+    house.client.send(*[
+        [ENVELOPE, f"large{i}", [st.submit_frame(
+            f"large{i}.1", (A, B), [f"bond-{i}"], b"x" * 60000, st.GUARANTEED,
+            envelope=[f"large{i}", 1, 1], ttl=30)[1:]]] for i in range(count)])
+    results = {}
+    end = time.monotonic() + 20
+    while len(results) < count and time.monotonic() < end:
+        frame = house.client.receive(5)
+        if frame is not None and frame[0] == ENVELOPE_ACK and frame[2] != st.RECEIVED:
+            results[frame[1]] = (frame[2], frame[3])
+    taken = [result for result in results.values()
+             if result != (st.REJECTED, st.CODES["BUSY"])]
+    ok(len(results) == count and taken and set(taken) == {(st.PROCESSED, 0)},
+       "R08 an envelope that was accepted finds room for its deliveries",
+       len(taken), sorted(set(results.values())))
+
+
+def story_other_shards(before, after):
+    """A pool full of results and of open envelopes, and a start with other shards."""
+    def run():
+        with House(before, envelopes=32) as house:
+            frames = {f"e{i}": envelope_frame(f"e{i}", 1) for i in range(48)}
+            ends, accepted, is_open = [], [], [f"e{i}" for i in range(12)]
+            for chain in house.chains.values():
+                chain.mute = {("PREPARE", f"{ident}.1") for ident in is_open}
+            clients = [house.client, st.Connection(house.server.port).greet(
+                st.CLIENT, "other", house.server.other.encode())]
+            for i, (ident, frame) in enumerate(frames.items()):
+                clients[i % 2].send(frame)
+                if ident not in is_open:
+                    ends.append(wait_end(clients[i % 2], ident)[-1])
+                    accepted += [ident] if ends[-1][2] == st.PROCESSED else []
+            clients[1].close()
+            is_full = any(end[3] == st.CODES["BUSY"] for end in ends)
+            ok(is_full and len(accepted) >= 10, "the pool is full", len(accepted))
+            for chain in house.chains.values():
+                chain.mute = set()
+            house.configure(f"shards: {before}", f"shards: {after}")
+            house.crash()
+            ok(True, f"D06 {before} shards, then {after}: a full pool is no obstacle")
+            house.client.send(*[frames[ident] for ident in is_open])
+            ok(wait_until(lambda: house.server.stats()["envelopes_ended"] >= len(is_open)),
+               "every open envelope ends", house.server.stats()["envelopes_ended"])
+            known = 0
+            client = house.submitter()
+            for ident in accepted:
+                client.send(frames[ident])
+                known += wait_end(client, ident)[-1][2:5] == [st.PROCESSED, 0, True]
+            ok(known >= len(accepted) // 2, "most results are remembered", known, len(accepted))
+    run.__name__ = f"story_other_shards_{before}_{after}"
+    return run
+
+
 def story_cli():
     with host.Server(SECRETS, LOCATIONS) as server:
         for name, secret in SECRETS.items():
@@ -260,6 +336,14 @@ def story_cli():
         done = host.program("tricast", "envelope", path)
         ok(done.returncode == 2 and "colour" in done.stderr, "an unknown key is a wrong flag",
            done.stderr)
+        for key, value, part in (("forced", True, "a delivery cannot be forced"),
+                                 ("burst", 2, "a delivery is one message")):
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({"id": "cli-4", "deliveries": [
+                    {"target": [A, B], "asset": "bond-1", "action": "FREEZE", key: value}]}, file)
+            done = host.program("tricast", "envelope", path)
+            ok(done.returncode == 2 and part in done.stderr and not done.stdout,
+               f"F06, F07 {key} is refused in a delivery", done.stderr)
 
 
 def with_house(story, shards=2):
@@ -273,4 +357,7 @@ def with_house(story, shards=2):
 sys.exit(tap.run(with_house(story_in_order), with_house(story_in_order, 1),
                  with_house(story_stopped), with_house(story_repeated),
                  with_house(story_killed), with_house(story_killed, 1),
-                 with_house(story_killed_alone), with_house(story_kills_at_random, 3), story_cli))
+                 with_house(story_killed_alone), with_house(story_kills_at_random, 3),
+                 with_house(story_refused_by_name), with_house(story_large, 1),
+                 story_other_shards(2, 4), story_other_shards(2, 3), story_other_shards(4, 1),
+                 story_cli))

@@ -135,6 +135,10 @@ def story_sound():
     code, places, total = verify(SAMPLE, "--key", PUBLIC)
     TAP.ok((code, places, total["notes"]) == (0, set(), []) and total["keys"][0]["trusted"],
            "with the right --key it holds", total)
+    many = [word for n in range(255) for word in ("--key", f"{n:064x}")]
+    TAP.ok(verify(SAMPLE, *many, "--key", PUBLIC)[0] == 0 and
+           tricast("finality", "verify", SAMPLE, *many, "--key", PUBLIC, "--key", PUBLIC)[0] == 2,
+           "as many keys can be trusted as an archive may have, 256")
     code, places, total = verify(SAMPLE, "--key", "00" * 32)
     TAP.ok(code == 1 and total["faults"] == 12 and len(places) == 12,
            "with another --key every record and every line is a fault", places, total)

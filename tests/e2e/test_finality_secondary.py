@@ -10,6 +10,7 @@ finality verify` and tests/vectors/check_finality.py read it, and both must find
 faults at the same places.
 """
 
+import json
 import os
 import random
 import re
@@ -124,4 +125,151 @@ def story_torn():
     TAP.ok(found(data[:starts[1] + 9] + bytes(200)) == ([], 1), "and so are zeros")
 
 
-sys.exit(TAP.run(story_sound, story_false, story_changed, story_torn))
+class Copy:
+    """A copy of the sample with these facts."""
+
+    def __init__(self, facts=None):
+        self.own = tempfile.TemporaryDirectory(prefix="tricast-e2e-secondary-")
+        self.path = os.path.join(self.own.name, "archive")
+        shutil.copytree(SAMPLE, self.path)
+        if facts is not None:
+            self.data, self.starts = join(facts)
+            self.put("secondary", self.data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.own.cleanup()
+
+    def file(self, name):
+        return os.path.join(self.path, name)
+
+    def put(self, name, data):
+        with open(self.file(name), "wb") as file:
+            file.write(data)
+
+    def ask(self, verb, *flags):
+        """Exit code, rows, lines of stderr."""
+        done = program("tricast", "finality", verb, self.path, *flags)
+        return (done.returncode, [json.loads(line) for line in done.stdout.splitlines()],
+                done.stderr.splitlines())
+
+
+def story_noted():
+    """What is cut off at the end is found by whoever has noted a chain value."""
+    with Copy([DOWN, OTHER, HANDED, SETTLED]) as copy:
+        last = copy.data[-32:].hex()
+        middle = copy.data[copy.starts[2] - 32:copy.starts[2]].hex()
+        code, rows, _ = copy.ask("verify")
+        TAP.ok((code, rows[-1]["secondaryFacts"], rows[-1]["secondaryChain"]) == (0, 4, last),
+               "F03: verify says how many facts there are, and the last chain value", rows[-1])
+        mine = cf.Archive(copy.path)
+        TAP.ok((mine.secondary.count, mine.secondary.chain.hex()) == (4, last),
+               "as the document says it")
+        code, rows, lines = copy.ask("verify", "--contains", last, "--contains", middle)
+        TAP.ok(code == 0, "--contains takes them", lines)
+        copy.put("secondary", copy.data[:copy.starts[3]])
+        TAP.ok(copy.ask("verify")[0] == 0, "facts that were cut off at the end go unnoticed")
+        code, rows, lines = copy.ask("verify", "--contains", last, "--contains", middle)
+        TAP.ok((code, len(lines)) == (1, 1) and f"{last} is not in it" in lines[0] and
+               last not in cf.Archive(copy.path).seen, "but for one that was noted", lines)
+        os.remove(copy.file("secondary"))
+        code, rows, lines = copy.ask("verify", "--contains", middle)
+        TAP.ok(code == 1 and (rows[-1]["secondaryFacts"], rows[-1]["secondaryChain"]) ==
+               (0, "00" * 32), "and so is the whole file", lines)
+
+
+def story_shown():
+    """What is settled, contested, handed over, and still open."""
+    second = ["12-0", 2]
+    name = {"fact": "HANDED", "stream": "12-0", "ossEpoch": 1, "originalMessageId": ID,
+            "chainId": "eip155:10", "errorCode": None, "at": "1970-01-01T00:00:00.005Z"}
+    down = {"fact": "SEQUENCER", "isUp": False, "operator": "op", "at": "1970-01-01T00:00:00.001Z"}
+    other = {"fact": "SETTLED", "stream": "12-0", "ossEpoch": 1, "ossStateRoot": "0x" + "00" * 32,
+             "isEqual": False, "settledAt": "2023-11-14T22:13:20.000Z", "reference": "",
+             "reporter": "bridge", "at": "2023-11-14T22:13:20.001Z"}
+    settled = {**other, "ossStateRoot": "0x" + ROOT.hex(), "isEqual": True, "reference": "block 7"}
+
+    with Copy([DOWN, OTHER, HANDED]) as copy:
+        TAP.ok(copy.ask("secondary") == (0, [down, other, name], []),
+               "F03: what was said is shown, one a line", copy.ask("secondary"))
+        TAP.ok(copy.ask("secondary", "--open") == (0, [down, other, name], []),
+               "all of it is open", copy.ask("secondary", "--open"))
+        code, rows, lines = copy.ask("show")
+        places = {message["originalMessageId"]: message["place"] for row in rows
+                  for message in row["messages"]}
+        TAP.ok(code == 0 and places.pop(ID) == "RECONCILIATION" and set(places.values()) ==
+               {"PENDING"} and {row["place"] for row in rows} == {"PENDING"},
+               "F05: show says where each message is", rows, lines)
+    with Copy([DOWN, OTHER, HANDED, [1, *second, "order-2", "eip155:10", 37, 5],
+               [2, True, "op", 1], SETTLED]) as copy:
+        code, rows, lines = copy.ask("secondary")
+        TAP.ok(code == 0 and len(rows) == 6 and rows[5] == settled and
+               rows[3]["errorCode"] == "STALE" and rows[4]["isUp"] is True, "later words too", rows)
+        code, rows, lines = copy.ask("secondary", "--open")
+        TAP.ok(code == 0 and [row["originalMessageId"] for row in rows] == ["order-2"],
+               "a confirmed record's are not open any more, nor is a sequencer that is up", rows)
+        rows = copy.ask("show", "--id", ID)[1]
+        TAP.ok(rows[0]["place"] == rows[0]["messages"][0]["place"] == "SECONDARY_FINAL",
+               "F05: and its messages are secondary-final", rows)
+        rows = copy.ask("show", "--id", "order-2")[1]
+        TAP.ok(rows[0]["place"] == "PENDING" and [message["place"] for message in
+                                                  rows[0]["messages"]].count("RECONCILIATION") == 1,
+               "one message alone can be in reconciliation", rows)
+        copy.put("secondary", copy.data + b"\0\0")
+        code, rows, lines = copy.ask("secondary")
+        TAP.ok((code, len(rows), len(lines)) == (0, 6, 1) and "torn" in lines[0],
+               "D03: a torn end is said", lines)
+        damaged = bytearray(copy.data)
+        damaged[copy.starts[3] + 9] ^= 1
+        copy.put("secondary", bytes(damaged))
+        for flags in ([], ["--open"]):
+            code, rows, lines = copy.ask("secondary", *flags)
+            TAP.ok((code, len(rows), len(lines)) == (1, 3, 1) and
+                   f"offset {copy.starts[3]}: " in lines[0], "and damage is refused", rows, lines)
+        code, rows, lines = copy.ask("show", "--id", ID)
+        TAP.ok((code, rows[0]["place"], len(lines)) == (1, None, 1),
+               "nor is a place told by what is damaged", rows, lines)
+    with Copy([SETTLED, OTHER]) as copy:
+        rows = copy.ask("secondary", "--open")[1]
+        TAP.ok(rows == [other] and copy.ask("show", "--id", ID)[1][0]["place"] == "SECONDARY_FINAL",
+               "F03: a confirmed record that was contested afterwards is final, and contested", rows)
+    with tempfile.TemporaryDirectory(prefix="tricast-e2e-secondary-") as path:
+        done = program("tricast", "finality", "secondary", path)
+        TAP.ok(done.returncode == 1 and "it is no archive" in done.stderr, "no archive, no facts",
+               done.stderr)
+        done = program("tricast", "finality", "show", path)
+        TAP.ok(done.returncode == 1 and "it is no archive" in done.stderr, "and no records",
+               done.stderr)
+    with Copy() as copy:
+        for file in os.listdir(copy.path):
+            if file.endswith(".fin"):
+                os.remove(copy.file(file))
+        code, rows, lines = copy.ask("show")
+        TAP.ok((code, rows, len(lines)) == (1, [], 1) and "there is no record in it" in lines[0],
+               "an archive without a record says so", lines)
+
+
+def story_no_file():
+    """Pipes and links in the place of files."""
+    for make in (os.mkfifo, lambda path: os.symlink("/dev/zero", path),
+                 lambda path: os.symlink(os.path.join(SAMPLE, "12-0.1.fin"), path), os.mkdir):
+        for name in ("12-0.1.fin", "secondary", "manifest"):
+            with Copy([SETTLED]) as copy:
+                os.remove(copy.file(name))
+                make(copy.file(name))
+                code, _, lines = copy.ask("verify")
+                faults = {(match[1], int(match[2])) for match in map(FAULT.fullmatch, lines)}
+                TAP.ok(code == 1 and (name, 0) in faults and
+                       any("a pipe or the like" in line for line in lines) and
+                       faults == {fault[:2] for fault in cf.Archive(copy.path).faults},
+                       f"F08: {name} that is no file is a fault", lines,
+                       cf.Archive(copy.path).faults)
+                code, _, lines = copy.ask("show")
+                TAP.ok((code == 1 and "a pipe or the like" in lines[0]) or name == "manifest",
+                       "show does not wait for it either", lines)
+
+
+sys.exit(TAP.run(story_sound, story_false, story_changed, story_torn, story_noted, story_shown,
+                 story_no_file))

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Force inclusion with a real server, over real sockets (F06).
 
-Goal: a forced message is accepted whatever its age, no chain hears of it before
+Goal: a forced message is accepted although its TTL is over, unless it is so old
+that nobody could tell it from a repetition; no chain hears of it before
 the operator's verdict, the verdict decides, and both the hold and the verdict
 outlive kill -9.
 
@@ -23,6 +24,8 @@ from server import BUILD_DIR, Server, Tap, program  # noqa: E402
 
 FORCE, VERDICT = 29, 30
 SELF_DEFENSE_FAILED, EXPIRED, NOT_ALLOWED, UNKNOWN_MESSAGE = 76, 58, 72, 66
+STALE, TIMESTAMP_AHEAD = 37, 38
+WINDOW_MS, DAY_MS = 900000, 86400000  # dedupWindowMs, and how far ahead it may be dated
 A, B = "eip155:1", "eip155:10"
 SECRETS = {A: "secret-of-chain-1-000", B: "secret-of-chain-10-00"}
 TAP = Tap()
@@ -92,9 +95,13 @@ class Stage:
         return [chain.steps(ident) for chain in self.chains.values()]
 
 
+def ago(milliseconds):
+    return int(time.time() * 1000) - milliseconds
+
+
 def story_passed():
     with Stage() as stage:
-        got = stage.force("old", timestamp=1)
+        got = stage.force("old", timestamp=ago(WINDOW_MS // 2))
         ok(got[0] == st.ACK and got[2] == st.RECEIVED, "R05: its age is not asked", got)
         told = st.status(stage.operator, "old")
         ok(told[2] == "HELD" and told[12] is True, "STATUS shows that it is held, and forced", told)
@@ -110,6 +117,12 @@ def story_passed():
         ok(told[0] == st.ERROR and told[2] == NOT_ALLOWED, "a verdict that comes too late", told)
         told, _ = stage.verdict("ghost", True)
         ok(told[0] == st.ERROR and told[2] == UNKNOWN_MESSAGE, "or is about nothing", told)
+        got = stage.force("older", timestamp=ago(WINDOW_MS))
+        ok(got[2:4] == [3, STALE], "D04: what cannot be told from a repetition is refused", got)
+        got = stage.force("later", timestamp=ago(-DAY_MS - 60000))
+        ok(got[2:4] == [3, TIMESTAMP_AHEAD], "and so is what would be known for too long", got)
+        got = stage.force("soon", timestamp=ago(-DAY_MS + 60000))
+        ok(got[2] == st.RECEIVED, "but its clock may be ahead", got)
 
 
 def story_failed():
@@ -158,7 +171,8 @@ def story_program():
                  stage.server.operator]
         submit = subprocess.Popen(
             [os.path.join(BUILD_DIR, "tricast"), "submit", "--forced", "--id", "cli", "--target", A,
-             "--target", B, "--asset", "bond", "--action", "FREEZE", "--timestamp-ms", "1", *words],
+             "--target", B, "--asset", "bond", "--action", "FREEZE", "--timestamp-ms",
+             str(ago(WINDOW_MS // 2)), *words],
             stdout=subprocess.PIPE, encoding="utf-8")
         first = json.loads(submit.stdout.readline())
         ok(first["ackType"] == "RECEIVED", "tricast submit --forced waits", first)
@@ -176,5 +190,22 @@ def story_program():
                done.stderr)
 
 
+def story_drained():
+    with Stage() as stage:
+        stage.force("wait")
+        begun = time.monotonic()
+        stage.server.stop()
+        with open(stage.server.log, encoding="utf-8") as log:
+            said = log.read()
+        ok("event=drained" in said and "event=drain-ended" not in said,
+           "a drain does not wait for a verdict", time.monotonic() - begun)
+        for chain in stage.chains.values():
+            chain.stop()
+        stage.server.start()
+        stage.connect()
+        told = st.status(stage.operator, "wait")
+        ok(told[2] == "HELD", "the next start still holds it", told)
+
+
 if __name__ == "__main__":
-    sys.exit(TAP.run(story_passed, story_failed, story_killed, story_program))
+    sys.exit(TAP.run(story_passed, story_failed, story_killed, story_program, story_drained))

@@ -157,6 +157,12 @@ def story_off():
         view = look(stage.operator())
         ok(view["settlement"] == 0 and view["pendingRecords"] == 0,
            "F05: without a settlement the queue is off, and the view says so", view)
+        operator = stage.operator()
+        operator.send([SEQUENCER, False])
+        frame = operator.receive()
+        ok(frame[0] == st.ERROR and frame[2] == st.CODES["NOT_ALLOWED"],
+           "F06: nothing would keep a hold then, so none is answered as if it stood", frame)
+        ok(look(operator)["sequencerUp"] == 1, "and the connection stays")
         ok(all(frame[5] and frame[6] >= 1 for frame in notices),
            "F08: a notice names its record all the same")
         ok(stage.server.stop() == 0, "the server ends in order")
@@ -168,6 +174,49 @@ def story_off():
         done = program("tricast", "finality", "verify", stage.finality())
         ok(done.returncode == 0, "and `tricast finality verify` says so too", done.stdout,
            done.stderr)
+
+
+def story_limits():
+    """What --check-config lets pass, starts."""
+    most = config(redeliveries=20) + "  redeliveriesPerSecond: 10000\n"
+    with Stage(most) as stage:
+        done = program("tricastd", "--config", stage.server.config, "--check-config")
+        ok(done.returncode == 0 and look(stage.operator())["settlement"] == 1,
+           "the most redeliveries that may be configured", done.stderr)
+        for key, one_more in (("redeliveries: 20", "redeliveries: 21"),
+                              ("PerSecond: 10000", "PerSecond: 10001")):
+            stage.configure(stage.server.text.replace(key, one_more))
+            done = program("tricastd", "--config", stage.server.config, "--check-config")
+            ok(done.returncode == 2, f"{one_more}: one more is refused", done.stderr)
+
+
+def story_gone():
+    """A chain leaves the configuration while a message for it waits for the settlement."""
+    with Stage(config(redeliveries=2)) as stage:
+        stage.play(1, "g")
+        text = stage.server.text.replace(f'chains: [{A}, {B}]', f'chains: [{A}]')
+        text = text.replace(f"  - id: {B}\n    secret: {SECRETS[B]}\n", "")
+        assert until(lambda: look(stage.settlement())["pendingRecords"] == 1)
+        assert stage.server.stop() == 0
+        for chain in stage.chains.values():
+            chain.stop()
+        del stage.chains[B]
+        stage.configure(text)
+        stage.server.start()
+        stage.connect()
+        peer = stage.settlement()
+        ask(peer, [HEARTBEAT, 1000], FINALITY)
+        ok(until(lambda: look(peer)["reconciliation"] == 1),
+           "F04: each try counts as one that has failed, and at last it is handed over",
+           look(peer), stage.server.log_tail())
+        view = look(peer)
+        lines = stage.server.log_tail().splitlines()
+        told = [line for line in lines if 'reconciliation message="g-0"' in line]
+        ok(view["redeliveriesFailed"] == 2 and len(told) == 1 and "reason=" in told[0] and
+           sum("redelivery-refused" in line for line in lines) == 2,
+           "F04: a line for each try, and one that names the message", view, lines)
+        stage.again()
+        ok(look(stage.settlement())["reconciliation"] == 1, "which survives kill -9")
 
 
 def story_settle():
@@ -187,6 +236,12 @@ def story_settle():
         ok(settle(peer, second) == FINAL, "another one")
         unknown = {**second, "ossEpoch": 1 << 40}
         ok(settle(peer, unknown) == UNKNOWN, "a record that is none is said to be none")
+        for frame in ([SETTLE, "1_0", 1, bytes(32), 0, ""], [PENDING_GET, "1_0", 0, 10],
+                      [PENDING_GET, "", 5, 10]):
+            peer.send(frame)
+            got = peer.receive()
+            ok(got[0] == st.ERROR and got[2] == st.CODES["FIELD_OUT_OF_RANGE"],
+               f"a field that is none is refused: {frame[:3]}", got)
         left = [place for place in named if place not in (where(first), where(second))]
         ok(sorted(map(where, pending(peer))) == left, "F05: the others still wait")
         view = look(peer)
@@ -317,6 +372,24 @@ def story_cli():
         ok(until(lambda: len(cli("finality", "pending", *as_operator)[1]) == 2),
            "`tricast finality pending` lists what waits")
         first = cli("finality", "pending", *as_operator)[1][0]
+        code, rows = cli("finality", "pending", "--role", "settlement", *as_settlement)
+        shown = cli("finality", "show", stage.finality())[1]
+        ok(code == 0 and rows == cli("finality", "pending", *as_operator)[1] and
+           {row["recordHash"]: row["signature"] for row in rows} ==
+           {row["recordHash"]: row["signature"] for row in shown} and
+           {row["place"] for row in shown} == {"PENDING"},
+           "F05: the settlement sees the same, each with its signature", rows, shown)
+        code, told = cli("heartbeat", "301", *as_settlement)
+        ok(code == 0 and (told[0]["lagSeconds"], told[0]["gap"]) == (301, 1),
+           "F04: `tricast heartbeat` says how far the settlement is behind", told)
+        code, told = cli("heartbeat", "0", *as_settlement)
+        ok(code == 0 and told[0]["gap"] == 0, "and that it is not any more", told)
+        ok([cli("heartbeat", *words, *as_settlement)[0] for words in ([], ["-1"], ["4294967296"])]
+           == [2, 2, 2], "no number of seconds is no lag")
+        ok(cli("heartbeat", "1", *as_operator)[0] != 0, "F04: an operator cannot say so")
+        help_text = " ".join(program("tricast", "settle", "--help").stdout.split())
+        ok("default: that of its role: client, operator or settlement" in help_text,
+           "--help says as whom it connects", help_text)
         words = [first["stream"], str(first["ossEpoch"])]
         code, told = cli("settle", *words, "0x" + "00" * 32, *as_settlement)
         ok((code, told[0]["verdict"]) == (1, "DIFFERENT"), "`tricast settle` with another root")
@@ -387,6 +460,10 @@ def story_changed():
             torn = tear(stage.finality())
             stage.configure(own + tail if now == "with" else own.removesuffix(tail))
             stage.again()
+            view = look(stage.operator())
+            ok(view["recordsBefore"] > 0 and view["gap"] == 0 and view["alarms"] == 0
+               if now == "with" else view["settlement"] == 0,
+               "F05: the queue begins where contents are kept", view)
             ok(torn > 0 and f"archive cut={torn}\n" in stage.server.log_tail(),
                f"D04: killed, torn and started {now} a settlement, it says how much it has cut",
                torn, stage.server.log_tail())
@@ -407,5 +484,5 @@ def story_changed():
 
 
 if __name__ == "__main__":
-    sys.exit(TAP.run(story_off, story_settle, story_forward, story_reconciliation, story_forced,
-                     story_cli, story_proof, story_changed))
+    sys.exit(TAP.run(story_off, story_limits, story_gone, story_settle, story_forward,
+                     story_reconciliation, story_forced, story_cli, story_proof, story_changed))

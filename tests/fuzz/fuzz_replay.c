@@ -369,6 +369,11 @@ static bool take_back(struct stand *stand, const uint8_t *data, size_t size)
             assert(fault != NULL);
             return false;
         }
+        if (replay.kind == TRI_RECORD_PRIMARY) {
+            struct tri_replayed replayed;
+
+            tri_engine_replayed(stand->engine, &replayed);
+        }
     }
     return tri_engine_resume(stand->engine, stand->now_ns,
                              WALL_MS + stand->now_ns / TRI_NS_PER_MS) == TRI_OK;

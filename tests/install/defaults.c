@@ -16,6 +16,7 @@ static struct tri_node_options options;
     X(engine.rounds_max)           \
     X(engine.dedup_entries_max)    \
     X(engine.envelopes_max)        \
+    X(engine.envelopes_slack)      \
     X(engine.waiters_max)          \
     X(engine.map_version)          \
     X(engine.rollback_window_ms)   \

@@ -151,6 +151,17 @@ static void check_decision(struct sim_world *world, uint32_t index, const struct
     it->may |= it->targets;
 }
 
+/* When the date of a forced message is over, 0 = when it was accepted or before. */
+static uint64_t check_dated_ns(const struct sim_world *world, uint32_t index)
+{
+    const struct check_message *it = &world->checker.messages[index];
+    uint64_t over_ms = world->messages[index].timestamp_ms + world->swarm.clock_allowance_ms;
+
+    return it->is_held && over_ms > it->accepted_ms
+               ? (world->now_ns / TRI_NS_PER_MS + over_ms - it->accepted_ms) * TRI_NS_PER_MS
+               : 0;
+}
+
 static void append_accept(struct sim_world *world, uint32_t index, const struct tri_effect *effect)
 {
     struct check_message *it = &world->checker.messages[index];
@@ -158,6 +169,9 @@ static void append_accept(struct sim_world *world, uint32_t index, const struct 
 
     if (check_must_know(world, it)) {
         sim_break(world, "R01", "m%u is accepted and had been accepted before", index);
+    }
+    if (it->has_primary && world->swarm.wall_jumps == 0) {
+        sim_break(world, "D04", "m%u is accepted again and has a primary record", index);
     }
     it->accept_lsn = check_stamp(world, effect->append.lsn);
     it->outcome_lsn = it->close_lsn = 0;
@@ -170,6 +184,7 @@ static void append_accept(struct sim_world *world, uint32_t index, const struct 
     it->is_held = effect->round.is_forced;
     it->held_until_ns = world->now_ns + it->ttl_s * TRI_NS_PER_S;
     it->accepted_ms = sim_wall_ms(world, SIM_CHAINS_MAX);
+    it->dated_ns = check_dated_ns(world, index);
     world->coverage.held += it->is_held;
     memset(&it->kept, 0, sizeof(it->kept));
     attempt_begin(it, effect->round.attempt);

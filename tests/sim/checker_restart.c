@@ -27,14 +27,21 @@ static bool window_is_sure(const struct sim_world *world)
     return world->swarm.wall_jumps == 0 || world->checker.restarts == 0;
 }
 
+/* What ends at `ended_ns` is remembered until then. */
+static uint64_t forgotten_ns(const struct check_message *it, uint64_t ended_ns)
+{
+    uint64_t from_ns = ended_ns > it->dated_ns ? ended_ns : it->dated_ns;
+
+    return from_ns + it->window_ms * TRI_NS_PER_MS;
+}
+
 bool check_must_know(const struct sim_world *world, const struct check_message *it)
 {
     if (it->accept_lsn == 0) {
         return false;
     }
     return it->ended_first_ns == 0 ||
-           (window_is_sure(world) &&
-            world->now_ns < it->ended_first_ns + it->window_ms * TRI_NS_PER_MS);
+           (window_is_sure(world) && world->now_ns < forgotten_ns(it, it->ended_first_ns));
 }
 
 bool check_must_forget(const struct sim_world *world, const struct check_message *it)
@@ -44,7 +51,7 @@ bool check_must_forget(const struct sim_world *world, const struct check_message
     }
     /* An end is remembered by whole seconds. */
     return it->ended_last_ns != 0 && window_is_sure(world) &&
-           world->now_ns >= it->ended_last_ns + it->window_ms * TRI_NS_PER_MS + 2 * TRI_NS_PER_S;
+           world->now_ns >= forgotten_ns(it, it->ended_last_ns) + 2 * TRI_NS_PER_S;
 }
 
 void check_submitted(struct sim_world *world, uint32_t index, bool was_known,

@@ -6,9 +6,8 @@
  * Both are drawn from a generator of their own, so that a seed without them is the history that it
  * would be if there were no such thing.
  *
- * A forced message is accepted whatever its age, and a redelivery trusts the chains' clocks, so
- * neither occurs where clocks jump; and no message is forced where results are forgotten, because
- * nothing but the result would tell its duplicate from a new one.
+ * A forced message is accepted as long as its repetition would be known, and a redelivery trusts
+ * the chains' clocks, so neither occurs where clocks jump.
  */
 #include "tests/sim/sim.h"
 
@@ -27,7 +26,7 @@ void sim_forced_draw(struct sim_world *world)
     if (swarm->wall_jumps > 0) {
         return;
     }
-    if (!swarm->is_long && swarm->dedup_window_ms == 600000 && sim_chance(random, 300)) {
+    if (sim_chance(random, 300)) {
         swarm->forced_permille = sim_between(random, 50, 500);
     }
     if (sim_chance(random, 400)) {

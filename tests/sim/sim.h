@@ -120,6 +120,7 @@ struct sim_message {
     struct tri_key key;
     struct tri_text id; /* in `frame` */
     uint32_t client;
+    uint64_t timestamp_ms;
     bool is_forced;
     uint32_t asset_count;
     uint8_t assets[4];
@@ -400,6 +401,7 @@ struct check_message {
     uint32_t retries;        /* used up so far (R03) */
     uint64_t window_end_ns;  /* A07: of the rollback that runs */
     uint64_t window_ms;      /* R06: for so long it is remembered when it has ended */
+    uint64_t dated_ns;       /* F06: and when its date is over, the clocks allowed for */
     uint64_t ended_first_ns; /* when it may have ended first, and last */
     uint64_t ended_last_ns;
     enum check_stage resumed; /* how this epoch has found the open attempt */

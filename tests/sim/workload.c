@@ -179,6 +179,7 @@ static void draw_message(struct sim_world *world, uint32_t index)
         draft.message.timestamp_ms += sim_chance(random, 500) ? 3600000 : 0;
         draft.message.timestamp_ms -= sim_chance(random, 500) ? 3600000 : 0;
     }
+    message->timestamp_ms = draft.message.timestamp_ms;
     for (uint32_t phase = 0; phase < TRI_PHASE_COUNT; phase++) {
         draft.message.timeout_ms[phase] = sim_chance(random, 200) ? sim_between(random, 2, 300) : 0;
     }

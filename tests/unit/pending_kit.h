@@ -31,8 +31,10 @@ static struct tri_signer signer;
 static struct tri_archive *archive;
 static struct tri_pending *pending;
 static struct tri_pending_options options;
-static uint32_t kit_epoch;                     /* of the streams that are open */
-static bool kit_is_omitted;                    /* streams are opened without contents */
+static uint32_t kit_epoch;    /* of the streams that are open */
+static bool kit_is_omitted;   /* streams are opened without contents */
+static bool kit_is_unlearned; /* nothing is looked at after a start */
+static uint64_t kit_file_bytes;
 static uint8_t kit_appended[TRI_DIGEST_BYTES]; /* the root of the record that was appended last */
 
 struct kit_record {
@@ -52,6 +54,8 @@ static void kit_setup(void)
     options = (struct tri_pending_options){.is_on = true, .window_ms = UINT64_C(86400000)};
     kit_epoch = 0;
     kit_is_omitted = false;
+    kit_is_unlearned = false;
+    kit_file_bytes = 4096;
 }
 
 static void kit_teardown(void)
@@ -81,16 +85,32 @@ static uint32_t kit_id(uint32_t epoch, uint32_t shard, uint64_t oss_epoch, uint3
                               (unsigned long long)oss_epoch, index);
 }
 
+/* Looks at all records of which it is not known whether they are to be held; returns the calls. */
+static uint32_t kit_learn(struct tri_pending *of)
+{
+    uint32_t calls = 0;
+    bool is_more = true;
+
+    while (is_more) {
+        cr_assert_eq(tri_pending_learn(of, &is_more), 0, "%s", tri_pending_trouble(of));
+        calls++;
+    }
+    return calls;
+}
+
 /* Begins a new start with two streams; small files, so that there are many. */
 static void kit_start(void)
 {
-    struct tri_archive_options made = {.signer = &signer, .file_bytes = 4096};
+    struct tri_archive_options made = {.signer = &signer, .file_bytes = kit_file_bytes};
 
     kit_epoch++;
     cr_assert_eq(tri_archive_open(&archive, directory, &made, trouble), 0, "%s", trouble);
     cr_assert_eq(tri_archive_begin(archive, kit_epoch, 2, !kit_is_omitted, trouble), 0, "%s",
                  trouble);
     cr_assert_eq(tri_pending_open(&pending, directory, &options, trouble), 0, "%s", trouble);
+    if (!kit_is_unlearned) {
+        (void)kit_learn(pending);
+    }
 }
 
 static void kit_stop(void)
@@ -116,6 +136,8 @@ static uint64_t kit_append(uint32_t shard, const struct kit_record *record)
     struct tri_archive_entry entries[KIT_MESSAGES_MAX];
     uint64_t oss_epoch = tri_archive_last(archive, kit_epoch, shard) + 1;
 
+    uint64_t first = 0;
+    uint64_t end = 0;
     struct tri_tree tree;
     uint8_t hash[TRI_DIGEST_BYTES];
 
@@ -151,6 +173,8 @@ static uint64_t kit_append(uint32_t shard, const struct kit_record *record)
         0, "%s", trouble);
     cr_assert_eq(tri_pending_recorded(pending, kit_epoch, shard, oss_epoch, entries, record->count),
                  0);
+    tri_archive_end_at(archive, kit_epoch, shard, &first, &end);
+    cr_assert_eq(tri_pending_placed(pending, kit_epoch, shard, oss_epoch, first, end), 0);
     return oss_epoch;
 }
 
@@ -215,6 +239,9 @@ __attribute__((unused)) static bool kit_sequencer(bool is_up)
     cr_assert_eq(
         tri_pending_sequencer(pending, is_up, (struct tri_text){"op", 2}, KIT_START_MS, &is_new), 0,
         "%s", tri_pending_trouble(pending));
+    if (!kit_is_unlearned) {
+        (void)kit_learn(pending);
+    }
     return is_new;
 }
 

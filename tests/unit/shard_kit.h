@@ -58,6 +58,8 @@ struct kit {
     tri_port internal_port; /* of the last frame for an internal port */
     uint32_t internal_bytes;
     uint32_t internal_frames;
+    uint32_t fruitless_frames;
+    enum tri_error refusal; /* of a PHASE_REJECT; NONE: OPERATOR_REFUSED */
     uint8_t internal_frame[TRI_FRAME_BYTES_MAX];
 };
 
@@ -135,6 +137,14 @@ static inline void kit_internal(void *context, tri_port port, const uint8_t *fra
     memcpy(kit->internal_frame, frame, bytes);
 }
 
+static inline void kit_fruitless(void *context, tri_port port)
+{
+    struct kit *kit = context;
+
+    (void)port;
+    kit->fruitless_frames++;
+}
+
 static const struct tri_port_ops kit_ops = {
     .reserve = kit_reserve,
     .commit = kit_commit,
@@ -142,6 +152,7 @@ static const struct tri_port_ops kit_ops = {
     .welcome = kit_welcome,
     .wake = kit_wake,
     .internal = kit_internal,
+    .fruitless = kit_fruitless,
 };
 
 static inline struct tri_shard *kit_shard(struct kit *kit, uint32_t shard)
@@ -314,7 +325,9 @@ static inline enum tri_result kit_phase_ack(struct kit *kit, tri_port port, uint
     ack->phase = phase;
     ack->attempt = attempt;
     ack->chain = kit->chains[chain].id;
-    ack->code = type == TRI_ACK_PHASE_REJECT ? TRI_ERROR_OPERATOR_REFUSED : TRI_ERROR_NONE;
+    ack->code = type != TRI_ACK_PHASE_REJECT     ? TRI_ERROR_NONE
+                : kit->refusal != TRI_ERROR_NONE ? kit->refusal
+                                                 : TRI_ERROR_OPERATOR_REFUSED;
     ack->tokens = type == TRI_ACK_PHASE_PREPARE_OK ? (struct tri_bytes){kit->token, sizeof(token)}
                                                    : (struct tri_bytes){(const uint8_t *)"\x90", 1};
     return kit_give(kit, port, TRI_ROLE_CHAIN, chain);

@@ -172,23 +172,156 @@ ENGINE_TEST(force, F06_only_what_is_held_takes_a_verdict)
 
 /* ---- what is skipped, and what never is ---- */
 
+static void force_dated(const char *id, uint64_t timestamp_ms)
+{
+    struct tri_message message = kit_message(id, TRI_GUARANTEED);
+
+    message.timestamp_ms = timestamp_ms;
+    kit.is_forced = true;
+    (void)kit_submit_as(&kit, &message, 1);
+    kit.is_forced = false;
+}
+
+static void submit_dated(const char *id, uint64_t timestamp_ms)
+{
+    struct tri_message message = kit_message(id, TRI_GUARANTEED);
+
+    message.timestamp_ms = timestamp_ms;
+    (void)kit_submit_as(&kit, &message, 1);
+}
+
+/* The engine remembers for an hour; the message's TTL stays a minute. */
+static void remember_an_hour(void)
+{
+    kept_close(&kit);
+    kit_options(&kit);
+    for (uint32_t type = 0; type < TRI_TYPE_COUNT; type++) {
+        kit.options.policies[type][TRI_SUBTYPE_NONE].dedup_window_ms = 3600000;
+    }
+    kit_start(&kit);
+    kit.on_append = kept_keep;
+}
+
+static void finish(const char *id)
+{
+    for (uint32_t phase = 0; phase < TRI_PHASE_COUNT; phase++) {
+        kit_all_ok(&kit, id, (enum tri_phase)phase, 1);
+    }
+}
+
 ENGINE_TEST(force, F06_R05_neither_age_nor_clock_are_asked)
 {
-    struct tri_message message = kit_message("m", TRI_GUARANTEED);
-
-    kit.is_forced = true;
-    message.timestamp_ms = KIT_WALL_MS - 86400000;
-    (void)kit_submit_as(&kit, &message, 1);
-    SAID("ACCEPT=1 RECEIVED@1");
-    message.id = kit_text("n");
-    message.timestamp_ms = KIT_WALL_MS + 86400000;
-    (void)kit_submit_as(&kit, &message, 1);
-    SAID("ACCEPT=2 RECEIVED@2");
+    remember_an_hour();
+    submit_dated("m", KIT_WALL_MS - 3599000);
+    submit_dated("n", KIT_WALL_MS + 86400000);
+    SAID("REJECTED:STALE REJECTED:TIMESTAMP_AHEAD");
+    force_dated("m", KIT_WALL_MS - 3599000);
+    force_dated("n", KIT_WALL_MS + 86400000);
+    SAID("ACCEPT=1 RECEIVED@1 ACCEPT=2 RECEIVED@2");
     kit_pass(&kit, 59999); /* the TTL counts from the acceptance */
     SAID("");
     kit_pass(&kit, 1);
     SAID("OUTCOME=3 REJECTED:EXPIRED@3 OUTCOME=4 REJECTED:EXPIRED@4");
-    cr_assert_eq(COUNT(refused_stale), 0U);
+    cr_assert_eq(COUNT(refused_stale), 2U);
+}
+
+ENGINE_TEST(force, F06_R06_what_cannot_be_told_from_a_repetition_is_refused)
+{
+    remember_an_hour();
+    force_dated("m", KIT_WALL_MS - 3599001); /* the window, less the clock allowance of a second */
+    force_dated("n", KIT_WALL_MS + 86400001);
+    force_dated("o", 0);
+    force_dated("p", UINT64_MAX);
+    SAID("REJECTED:STALE REJECTED:TIMESTAMP_AHEAD REJECTED:STALE REJECTED:TIMESTAMP_AHEAD");
+    cr_assert_eq(COUNT(refused_stale), 4U);
+    cr_assert_eq(COUNT(accepted), 0U);
+}
+
+ENGINE_TEST(force, F06_R05_a_window_below_the_ttl_shuts_nobody_out)
+{
+    force_dated("m", KIT_WALL_MS - 60000); /* of a window of as much */
+    SAID("ACCEPT=1 RECEIVED@1");
+    force_dated("n", KIT_WALL_MS - 60001);
+    SAID("REJECTED:STALE");
+}
+
+/* The same bytes by either path, as soon as the clock lets them, until their time is over. */
+static void repeat_until_it_is_stale(uint64_t timestamp_ms, uint32_t step_ms)
+{
+    while (kit.wall_ms <= timestamp_ms + 3700000) {
+        kit_pass(&kit, step_ms);
+        submit_dated("m", timestamp_ms);
+        force_dated("m", timestamp_ms);
+        cr_assert_eq(COUNT(accepted), 1U, "at %lld ms", (long long)(kit.wall_ms - timestamp_ms));
+    }
+    (void)kit_said(&kit);
+    force_dated("m", timestamp_ms);
+    SAID("REJECTED:STALE");
+}
+
+ENGINE_TEST(force, F06_D04_dated_ahead_it_is_remembered_until_its_own_time_is_over)
+{
+    static const uint64_t ahead_ms[] = {0, 500, 1000, 1001, 7200000, 86400000};
+
+    for (uint32_t i = 0; i < sizeof(ahead_ms) / sizeof(ahead_ms[0]); i++) {
+        uint64_t timestamp_ms = KIT_WALL_MS + ahead_ms[i];
+
+        remember_an_hour();
+        force_dated("m", timestamp_ms);
+        (void)verdict("m", true);
+        finish("m");
+        cr_assert_eq(COUNT(primary_records), 1U);
+        repeat_until_it_is_stale(timestamp_ms, 7001);
+    }
+}
+
+ENGINE_TEST(force, F06_D04_what_was_submitted_early_is_known_when_it_is_forced_late)
+{
+    remember_an_hour();
+    submit_dated("m", KIT_WALL_MS + 1000); /* as far ahead as the clocks may be apart */
+    finish("m");
+    cr_assert_eq(COUNT(primary_records), 1U);
+    repeat_until_it_is_stale(KIT_WALL_MS + 1000, 499);
+}
+
+ENGINE_TEST(force, F06_D04_a_restart_does_not_shorten_what_is_remembered)
+{
+    uint64_t timestamp_ms = KIT_WALL_MS + 7200000;
+
+    force_dated("m", timestamp_ms);
+    (void)verdict("m", true);
+    finish("m");
+    force_dated("n", timestamp_ms);
+    (void)verdict("n", false);
+    force_dated("o", timestamp_ms);
+    (void)verdict("o", true);
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t before = kept_count;
+
+        (void)kept_checkpoint(&kit);
+        kept_drop_until(before);
+        kept_restart(&kit);
+        kit_pass(&kit, 2400000);
+    }
+    (void)kit_said(&kit);
+    submit_dated("m", timestamp_ms);
+    submit_dated("n", timestamp_ms);
+    submit_dated("o", timestamp_ms);
+    SAID("PROCESSED(dup) REJECTED:SELF_DEFENSE_FAILED(dup) FAILED:MAX_RETRIES_EXCEEDED(dup)");
+}
+
+ENGINE_TEST(force, L07_no_clock_that_goes_back_lets_it_be_remembered_for_ever)
+{
+    force_dated("m", KIT_WALL_MS + 86400000);
+    (void)verdict("m", false);
+    kit.wall_ms -= UINT64_C(864000000);
+    force_dated("n", kit.wall_ms + 86400000);
+    kit.wall_ms -= UINT64_C(864000000);
+    (void)verdict("n", false);
+    kit_pass(&kit, 86400000 + 312000 + 1000 - 2000);
+    cr_assert_eq(kit_status(&kit, "n").code, TRI_ERROR_SELF_DEFENSE_FAILED);
+    kit_pass(&kit, 4000);
+    cr_assert_str_eq(kit_status(&kit, "n").round.state, "GONE");
 }
 
 ENGINE_TEST(force, F06_what_is_never_skipped)
@@ -238,26 +371,92 @@ ENGINE_TEST(force, R01_R02_both_paths_know_each_other)
     cr_assert_not(kit_status(&kit, "n").round.is_forced);
 }
 
-ENGINE_TEST(force, R08_held_messages_fill_pools_and_no_chains_share)
+static void share_16_of_64(struct kit *it)
 {
+    it->options.chain_share_permille = 250;
+}
+
+static uint32_t force_many(uint32_t count)
+{
+    uint64_t before = COUNT(accepted);
     char id[8];
 
-    kept_close(&kit);
-    kit_options(&kit);
-    kit.options.chain_share_permille = 250; /* 16 of 64 */
-    kit_start(&kit);
-    kit.on_append = kept_keep;
-    for (uint32_t i = 0; i < 64; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         (void)snprintf(id, sizeof(id), "m%u", i);
         force(id, TRI_GUARANTEED);
     }
     (void)kit_said(&kit);
-    force("one more", TRI_GUARANTEED);
+    return (uint32_t)(COUNT(accepted) - before);
+}
+
+ENGINE_TEST(force, R08_held_messages_wait_for_their_chains)
+{
+    kept_close(&kit);
+    kit_options(&kit);
+    share_16_of_64(&kit);
+    kit_start(&kit);
+    kit.on_append = kept_keep;
+    cr_assert_eq(force_many(64), 16U);
+    cr_assert_eq(COUNT(refused_chain_share), 48U);
+    kit_submit(&kit, "n", TRI_GUARANTEED);
     SAID("REJECTED:BUSY");
-    kit_pass(&kit, 60000);
+    (void)verdict("m0", false); /* gives its share back */
     (void)kit_said(&kit);
-    kit_submit(&kit, "m", TRI_GUARANTEED);
-    SAID("ACCEPT=129 RECEIVED@129 PREPARE#1>012");
+    kit_submit(&kit, "n", TRI_GUARANTEED);
+    SAID("ACCEPT=18 RECEIVED@18 PREPARE#1>012");
+    (void)verdict("m1", true); /* keeps it until PREPARE is answered */
+    (void)kit_said(&kit);
+    force("o", TRI_GUARANTEED);
+    SAID("REJECTED:BUSY");
+    kit_all_ok(&kit, "m1", TRI_PHASE_PREPARE, 1);
+    for (uint32_t phase = 1; phase < TRI_PHASE_COUNT; phase++) {
+        kit_all_ok(&kit, "m1", (enum tri_phase)phase, 1);
+    }
+    (void)kit_said(&kit);
+    force("o", TRI_GUARANTEED);
+    SAID("ACCEPT=23 RECEIVED@23");
+    kit_pass(&kit, 60000); /* and a TTL that is over gives it back, too */
+    cr_assert_eq(COUNT(expired), 15U);
+    (void)kit_said(&kit);
+    cr_assert_eq(tri_engine_held_count(kit.engine), 0U);
+}
+
+ENGINE_TEST(force, R08_a_restart_charges_held_messages_again)
+{
+    kept_close(&kit);
+    kit_options(&kit);
+    share_16_of_64(&kit);
+    kit_start(&kit);
+    kit.on_append = kept_keep;
+    cr_assert_eq(force_many(15), 15U);
+    for (uint32_t i = 0; i < 2; i++) {
+        kept_restart(&kit);
+        kept_connect(&kit);
+        (void)kept_checkpoint(&kit);
+    }
+    cr_assert_eq(tri_engine_held_count(kit.engine), 15U);
+    (void)kit_said(&kit);
+    force("y", TRI_GUARANTEED);
+    kit_submit(&kit, "z", TRI_GUARANTEED);
+    cr_assert_not_null(strstr(kit_said(&kit), "RECEIVED@"));
+    cr_assert_eq(COUNT(refused_chain_share), 1U);
+}
+
+ENGINE_TEST(force, F06_who_drains_knows_which_messages_wait_for_an_operator)
+{
+    struct tri_event failed = {.type = TRI_EVENT_JOURNAL_FAILED, .journal = {.lsn = 100}};
+
+    force_many(4);
+    kit_submit(&kit, "n", TRI_GUARANTEED);
+    cr_assert_eq(tri_engine_open_count(kit.engine), 5U);
+    cr_assert_eq(tri_engine_held_count(kit.engine), 4U);
+    (void)verdict("m0", true);
+    (void)verdict("m1", false);
+    cr_assert_eq(tri_engine_held_count(kit.engine), 2U);
+    (void)kit_step_only(&kit, &failed);
+    kit.is_slow = true;
+    kit_pass(&kit, 60000);
+    cr_assert_eq(tri_engine_held_count(kit.engine), 0U); /* they are stalled (D07) */
 }
 
 ENGINE_TEST(force, A12_a_critical_one_that_is_rejected_is_escalated)

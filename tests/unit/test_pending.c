@@ -55,11 +55,9 @@ Test(pending, F03_an_equal_root_makes_it_final_once_and_for_ever)
     kit_root(1, 0, 2, root);
     cr_expect_eq(kit_settle(1, 0, 2, root, &is_new), TRI_PENDING_FINAL);
     cr_expect(is_new);
-    cr_expect(tri_pending_is_dirty(pending));
     cr_assert_eq(tri_pending_sync(pending), 0);
     cr_expect_eq(kit_settle(1, 0, 2, root, &is_new), TRI_PENDING_FINAL);
     cr_expect_not(is_new);
-    cr_expect_not(tri_pending_is_dirty(pending));
     for (uint32_t start = 0; start < 2; start++) {
         cr_expect_eq(place_of(1, 0, 1, 0), TRI_PENDING_PLACE_PENDING);
         cr_expect_eq(place_of(1, 0, 2, 0), TRI_PENDING_PLACE_SECONDARY_FINAL);

@@ -185,6 +185,33 @@ ENGINE_TEST(restore, A08_behind_a_primary_record_only_finalize_is_left)
     cr_assert_eq(kit_status(&kit, "m").round.applied_mask, 7U);
 }
 
+ENGINE_TEST(restore, D04_A08_a_primary_record_of_an_older_journal_is_taken_and_belongs_to_no_record)
+{
+    struct tri_replayed replayed;
+    const char *fault = NULL;
+
+    kit_submit(&kit, "m", TRI_GUARANTEED);
+    kit_all_ok(&kit, "m", TRI_PHASE_PREPARE, 1);
+    kit_all_ok(&kit, "m", TRI_PHASE_COMMIT, 1);
+    kept_init(&kit);
+    kept_replay_all(&kit, kept_count - 1);
+    tri_engine_replayed(kit.engine, &replayed);
+    cr_assert(replayed.oss_epoch == 1 && replayed.issued_at_ms == KIT_WALL_MS);
+    kept[kept_count - 1].bytes -= 16; /* its place */
+    cr_assert_eq(kept_replay(&kit, TRI_RECORD_PRIMARY, kept[kept_count - 1].at,
+                             kept[kept_count - 1].bytes, &fault),
+                 TRI_STALE);
+    tri_engine_replayed(kit.engine, &replayed);
+    cr_assert(replayed.oss_epoch == 0 && !replayed.is_known);
+    kept_replay_all(&kit, 0);
+    tri_engine_replayed(kit.engine, &replayed);
+    cr_assert(replayed.oss_epoch == 0 && replayed.issued_at_ms == 0 && replayed.is_known);
+    kept_resume(&kit);
+    (void)kit_said(&kit);
+    kept_connect(&kit);
+    SAID("FINALIZE#1>0 FINALIZE#1>1 FINALIZE#1>2");
+}
+
 ENGINE_TEST(restore, A07_a_rollback_goes_on_within_its_window)
 {
     kit_submit(&kit, "m", TRI_ALL_OR_NOTHING);

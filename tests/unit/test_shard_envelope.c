@@ -250,6 +250,74 @@ Test(shard_envelope, F07_it_goes_on_without_its_client)
     kit_free(kit);
 }
 
+Test(shard_envelope, F07_a_chain_that_refuses_by_the_name_of_a_passing_fault_has_refused)
+{
+    struct kit *kit = kit_with_chains(2, 0);
+    tri_port client = kit_port(0, CLIENT);
+
+    kit->refusal = TRI_ERROR_JOURNAL_FAILED;
+    cr_assert_eq(give_envelope(kit, client, "e", 2), TRI_OK);
+    answer_all(kit, ".1");
+    cr_expect_str_eq(words_of(kit, client, "e"), "RECEIVED/0 REJECTED/2");
+    cr_expect_eq(kit_counter(kit, "envelopes_ended"), 1);
+    kit_free(kit);
+}
+
+/* A server that drains refuses what was not accepted: the node goes on asking for itself, less and
+ * less often, and that costs its clients nothing. */
+Test(shard_envelope, R08_what_finds_no_room_is_submitted_again_for_the_envelope_alone)
+{
+    for (uint32_t shards = 1; shards <= 3; shards += 2) {
+        struct kit *kit = kit_with_chains(shards, 0);
+        tri_port client = kit_port(0, CLIENT);
+        uint64_t submits = 0;
+
+        cr_assert_eq(give_envelope(kit, client, "e", 2), TRI_OK);
+        kit_rest(kit);
+        tri_shard_set_drain(kit->set);
+        kit->fruitless_frames = 0;
+        answer_all(kit, NULL);
+        cr_expect_str_eq(words_of(kit, client, "e.2"), "REJECTED");
+        submits = kit_counter(kit, "submits");
+        for (uint32_t i = 0; i < 240; i++) { /* a minute */
+            kit->now_ns += TRI_NS_PER_S / 4;
+            kit_rest(kit);
+        }
+        /* After 250 ms, 750, 1750, 3750, 7750, 15.75 s, 23.75, 31.75, 39.75, 47.75 and 55.75. */
+        cr_expect_eq(kit_counter(kit, "submits") - submits, 11);
+        cr_expect_str_eq(words_of(kit, client, "e.2"), "REJECTED");
+        cr_expect_eq(kit->fruitless_frames, 0);
+        kit_free(kit);
+    }
+}
+
+/* One body at a time: the second envelope's delivery waits for that of the first to end. */
+Test(shard_envelope, R08_once_it_is_accepted_its_clients_are_told_of_it)
+{
+    struct kit *kit = kit_new(1);
+    tri_port first = kit_port(0, CLIENT);
+    tri_port second = kit_port(0, OTHER);
+
+    kit->options.engine.envelopes_max = 8;
+    kit->options.engine.rounds_max = 1;
+    kit_start(kit);
+    for (uint16_t i = 0; i < KIT_CHAINS; i++) {
+        kit_chain_up(kit, chain_port(kit, i), i, 1);
+    }
+    cr_assert_eq(give_envelope(kit, first, "e", 1), TRI_OK);
+    kit_rest(kit);
+    cr_assert_eq(give_envelope(kit, second, "f", 1), TRI_OK);
+    kit_rest(kit);
+    cr_expect_str_eq(words_of(kit, second, "f.1"), "REJECTED");
+    answer_all(kit, NULL);
+    cr_expect_str_eq(words_of(kit, first, "e.1"), "RECEIVED NOTICE PROCESSED");
+    kit->now_ns += TRI_NS_PER_S / 4;
+    answer_all(kit, NULL);
+    cr_expect_str_eq(words_of(kit, second, "f.1"), "REJECTED RECEIVED+ NOTICE PROCESSED");
+    cr_expect_str_eq(words_of(kit, second, "f"), "RECEIVED/0 PROCESSED/1");
+    kit_free(kit);
+}
+
 /* Every pair of shards has one block per lane: envelopes, their deliveries, the answers of chains
  * and what the clients are told wait for one another in every direction. */
 Test(shard_envelope, R08_small_rooms_lock_nothing_up)
@@ -342,8 +410,7 @@ Test(shard_internal, F05_an_internal_port_is_answered_like_a_connection)
         struct kit *kit = kit_with_chains(shards, 0);
         tri_port port = TRI_PORT_INTERNAL(0, 0xabcdef, TRI_INTERNAL_OWNER, 9);
         enum tri_frame_type type;
-        enum tri_ack_type ack;
-        enum tri_error code;
+        struct tri_wire_answer answer;
 
         cr_assert(TRI_PORT_IS_INTERNAL(port));
         cr_assert_eq(TRI_PORT_INTERNAL_KIND(port), TRI_INTERNAL_OWNER);
@@ -361,10 +428,12 @@ Test(shard_internal, F05_an_internal_port_is_answered_like_a_connection)
             cr_expect_eq(kit->internal_frames, 3 * i + 3); /* NOTICE, PROCESSED */
             cr_expect_eq(kit->internal_port, port);
             cr_assert(
-                tri_wire_peek_answer(kit->internal_frame, kit->internal_bytes, &type, &ack, &code));
+                tri_wire_peek_answer(kit->internal_frame, kit->internal_bytes, &type, &answer));
             cr_expect_eq(type, TRI_FRAME_ACK);
-            cr_expect_eq(ack, TRI_ACK_PROCESSED);
-            cr_expect_eq(code, TRI_ERROR_NONE);
+            cr_expect_eq(answer.type, TRI_ACK_PROCESSED);
+            cr_expect_eq(answer.code, TRI_ERROR_NONE);
+            cr_expect(!answer.is_duplicate);
+            cr_expect(!answer.is_refusal);
         }
         cr_expect_eq(kit_counter(kit, "frames_dropped"), 0);
         kit_free(kit);

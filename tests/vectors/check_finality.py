@@ -17,6 +17,7 @@ import datetime
 import json
 import os
 import re
+import stat
 import struct
 import sys
 
@@ -61,24 +62,37 @@ class Archive:
         self.streams = {}
         self.keys = set()
         self.ids = {}
-        self.seen = set()  # record hashes, chain values, STREAM.N
+        self.seen = set()  # record hashes, chain values of manifest and `secondary`, STREAM.N
         self.archive = None
         self.chain = bytes(32)
         self.records = self.messages = 0
         self.names = set(os.listdir(path))
-        self.secondary = Secondary(self, self.read_secondary())
+        self.secondary = Secondary(self, self.read("secondary"))
         self.read_manifest()
         self.read_names()
         for name in sorted(self.streams, key=lambda name: [int(word) for word in name.split("-")]):
             self.read_stream(name, self.streams[name])
         self.secondary.end()
 
-    def read_secondary(self):
+    def read(self, name):
+        """What the file holds; None, and a fault, if it is none.  A pipe is not waited for."""
         try:
-            with open(os.path.join(self.path, "secondary"), "rb") as file:
-                return file.read()
+            file = os.open(os.path.join(self.path, name),
+                           os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
-            return b""
+            if name == "secondary":
+                return b""
+            self.fault(name, 0, "the file is missing")
+            return None
+        except OSError:
+            self.fault(name, 0, "it is no file")
+            return None
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            self.fault(name, 0, "it is no file")
+            return None
+        with os.fdopen(file, "rb") as handle:
+            return handle.read()
 
     def fault(self, file, offset, sentence):
         self.faults.append((file, offset, sentence))
@@ -89,11 +103,8 @@ class Archive:
             self.fault(file, offset, f"signed by {key.hex()}, which is not trusted")
 
     def read_manifest(self):
-        try:
-            with open(os.path.join(self.path, "manifest"), "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            self.fault("manifest", 0, "the file is missing")
+        data = self.read("manifest")
+        if data is None:
             return
         whole, _, torn = data.rpartition(b"\n")
         at = len(data) - len(torn)
@@ -192,8 +203,10 @@ class Walk:
             self.lose("its name says an ossEpoch that stands in the file before it")
         self.next = first
         self.at = (file, 0)
-        with open(os.path.join(self.archive.path, file), "rb") as handle:
-            data = handle.read()
+        data = self.archive.read(file)
+        if data is None:
+            self.previous, self.lost = None, True
+            return
         if not data and not last:
             self.lose("the file is empty, and is not the last one")
         offset = 0
@@ -357,7 +370,9 @@ def main(words):
         print(f"{file}: offset {offset}: {sentence}", file=sys.stderr)
     print(json.dumps({"streams": len(archive.streams), "records": archive.records,
                       "messages": archive.messages, "keys": sorted(archive.keys),
-                      "manifestChain": archive.chain.hex(), "faults": len(archive.faults),
+                      "manifestChain": archive.chain.hex(),
+                      "secondaryFacts": archive.secondary.count,
+                      "secondaryChain": archive.secondary.chain.hex(), "faults": len(archive.faults),
                       "notes": archive.notes}))
     return 1 if archive.faults else 0
 

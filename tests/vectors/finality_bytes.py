@@ -114,8 +114,8 @@ def read_leaf(data):
              and applied == [name for name in chains if name in applied],
              "a leaf's appliedChains")
     need(isinstance(forced, bool), "a leaf's mark of the forced path")
-    return {"originalMessageId": message, "contentHash": content.hex(), "attempt": attempt,
-            "issuedAt": stamp(issued), "participatingChains": chains,
+    return {"originalMessageId": message, "contentHash": content.hex(),
+            "attempt": {"epoch": attempt[0], "n": attempt[1]}, "issuedAt": stamp(issued), "participatingChains": chains,
             "appliedChains": chains if applied is None else applied, "forced": forced}, issued
 
 
@@ -288,11 +288,15 @@ def record_faults(record, header):
     return faults, leaves
 
 
-def record_view(record, header, leaves):
+def record_view(record, header, leaves, place=lambda ident: "PENDING"):
+    """As `tricast finality show` prints it; place(id) says where a message is, place(None) the
+    record."""
     view = header_view(header)
     del view["messageCount"]
     return {**view, "appliedMessageIds": [leaf["originalMessageId"] for leaf in leaves],
-            "signature": record[1].hex(), "messages": leaves}
+            "signature": record[1].hex(),
+            "messages": [{**leaf, "place": place(leaf["originalMessageId"])} for leaf in leaves],
+            "place": place(None)}
 
 
 # ---- proofs ----

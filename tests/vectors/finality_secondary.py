@@ -59,7 +59,8 @@ def ends_within(data):
     return False
 
 
-def is_torn(rest):
+def is_torn(rest, chain):
+    """Whether a write of a fact behind this chain could have ended so."""
     if len(rest) < 4:
         return True
     count = struct.unpack(">I", rest[:4])[0]
@@ -72,11 +73,12 @@ def is_torn(rest):
         read_fact(rest[:count])
     except Bad:
         return False
-    return True
+    return sha256(chain, rest[:count]).startswith(rest[count:])
 
 
-def read_secondary(data):
-    """The facts with their offsets, and where and why they end: None, "" (torn) or a sentence."""
+def read_secondary(data, chains):
+    """The facts with their offsets, and where and why they end: None, "" (torn) or a sentence.
+    Their chain values are added to `chains`."""
     facts, chain, at = [], bytes(CHAIN_BYTES), 0
     while at < len(data):
         rest = data[at:]
@@ -85,8 +87,7 @@ def read_secondary(data):
         body = rest[4:4 + count]
         is_whole = BODY_BYTES_MIN <= count <= BODY_BYTES_MAX and whole <= len(rest)
         if not is_whole or sha256(chain, body) != rest[4 + count:whole]:
-            zeros = len(rest) - len(rest.rstrip(b"\0"))
-            if is_torn(rest) or zeros >= CHAIN_BYTES and is_torn(rest[:len(rest) - zeros]):
+            if is_torn(rest, chain) or is_torn(rest.rstrip(b"\0"), chain):
                 return facts, at, ""
             return facts, at, "it does not follow what stands before it"
         try:
@@ -94,6 +95,7 @@ def read_secondary(data):
         except Bad as bad:
             return facts, at, str(bad)
         chain = rest[4 + count:whole]
+        chains.append(chain)
         at += whole
     return facts, at, None
 
@@ -104,7 +106,10 @@ class Secondary:
     def __init__(self, archive, data):
         self.archive = archive
         self.of = {}  # STREAM.N: facts
-        facts, at, end = read_secondary(data)
+        chains = []
+        facts, at, end = read_secondary(data or b"", chains)
+        self.count, self.chain = len(facts), chains[-1] if chains else bytes(CHAIN_BYTES)
+        archive.seen |= {chain.hex() for chain in chains}
         if end:
             archive.fault("secondary", at, end)
         elif end == "" and archive.complete:

@@ -48,8 +48,10 @@ struct tri_engine_options {
     uint32_t dedup_entries_max; /* open and remembered messages, rounds_max..2^26; one with more
                                  * than 16 targets counts twice */
     uint32_t body_counts[TRI_ENGINE_BODY_CLASSES]; /* slots per class; 0 = none of that size */
-    uint32_t envelopes_max; /* open and remembered envelopes (F07), 0..65536 */
-    uint32_t waiters_max;   /* clients beside the first, over all open messages, 1..2^26 */
+    uint32_t envelopes_max;   /* open and remembered envelopes (F07), 0..65536 */
+    uint32_t envelopes_slack; /* more of them that a restart may find open: their records may come
+                               * from several engines; with envelopes_max 0..65536 */
+    uint32_t waiters_max;     /* clients beside the first, over all open messages, 1..2^26 */
     const struct tri_engine_chain *chains;       /* borrowed for the engine's life */
     uint32_t chain_count;                        /* 1..TRI_CHAINS_MAX */
     const struct tri_engine_location *locations; /* borrowed for the engine's life */
