@@ -222,7 +222,7 @@ static double thread_cpu_us(pid_t pid)
     tasks = opendir(path);
     while (tasks != NULL && used_us < 0 && (entry = readdir(tasks)) != NULL) {
         char name[32] = "";
-        unsigned long long run_ns = 0;
+        char run_ns[64] = "";
         FILE *file = NULL;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/task/%.20s/comm", (int)pid, entry->d_name);
@@ -235,8 +235,8 @@ static double thread_cpu_us(pid_t pid)
                            entry->d_name);
             (void)fclose(file);
             file = fopen(path, "r");
-            if (file != NULL && fscanf(file, "%llu", &run_ns) == 1) {
-                used_us = (double)run_ns / 1e3;
+            if (file != NULL && fgets(run_ns, sizeof(run_ns), file) != NULL) {
+                used_us = (double)strtoull(run_ns, NULL, 10) / 1e3;
             }
         }
         if (file != NULL) {

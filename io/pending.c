@@ -47,15 +47,10 @@ int tri_pending_recorded(struct tri_pending *pending, uint32_t epoch, uint32_t s
         return 0;
     }
     assert(oss_epoch == stream->last + 1);
+    if (is_forced && !tri_pending_note_forced(stream, oss_epoch)) {
+        return tri_pending_memory(pending);
+    }
     if (is_forced) {
-        struct pending_word *word = NULL;
-        uint64_t bit = 0;
-
-        if (!tri_pending_grow(stream, oss_epoch)) {
-            return tri_pending_memory(pending);
-        }
-        word = tri_pending_word(stream, oss_epoch, &bit);
-        word->forced |= bit;
         pending->held += pending->is_up ? 0 : 1;
     }
     stream->last = oss_epoch;

@@ -81,15 +81,7 @@ static int hold_learn(struct tri_pending *pending, struct pending_stream *stream
         return failed;
     }
     if (is_forced) {
-        struct pending_word *word = NULL;
-        uint64_t bit = 0;
-
-        if (!tri_pending_grow(stream, oss_epoch)) {
-            return tri_pending_memory(pending);
-        }
-        word = tri_pending_word(stream, oss_epoch, &bit);
-        word->forced |= bit;
-        return 0;
+        return tri_pending_note_forced(stream, oss_epoch) ? 0 : tri_pending_memory(pending);
     }
     assert(pending->held > 0);
     pending->held--;

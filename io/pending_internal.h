@@ -182,6 +182,8 @@ struct pending_stream *tri_pending_stream(struct tri_pending *pending, uint32_t 
                                           uint32_t shard);
 /* Has bits up to a record behind the base; false: no memory. */
 bool tri_pending_grow(struct pending_stream *stream, uint64_t oss_epoch);
+/* Notes that a record is one of forced messages; false: no memory. */
+bool tri_pending_note_forced(struct pending_stream *stream, uint64_t oss_epoch);
 /* The word of a record and its bit; NULL: all its bits are 0. */
 struct pending_word *tri_pending_word(const struct pending_stream *stream, uint64_t oss_epoch,
                                       uint64_t *bit);

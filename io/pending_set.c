@@ -126,6 +126,19 @@ struct pending_word *tri_pending_word(const struct pending_stream *stream, uint6
     return index < stream->word_count ? &stream->words[index] : NULL;
 }
 
+bool tri_pending_note_forced(struct pending_stream *stream, uint64_t oss_epoch)
+{
+    struct pending_word *word = NULL;
+    uint64_t bit = 0;
+
+    if (!tri_pending_grow(stream, oss_epoch)) {
+        return false;
+    }
+    word = tri_pending_word(stream, oss_epoch, &bit);
+    word->forced |= bit;
+    return true;
+}
+
 bool tri_pending_is_final(const struct pending_stream *stream, uint64_t oss_epoch)
 {
     const struct pending_word *word = NULL;

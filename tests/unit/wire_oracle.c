@@ -193,19 +193,20 @@ static void pack_status(msgpack_packer *packer, const struct tri_status *status)
 /* A delivery's bytes are a peer's: they are read, and packed again from the fields. */
 static void pack_envelope_frame(msgpack_packer *packer, const struct tri_envelope_frame *envelope)
 {
+    static const uint8_t submit[4] = {0xdc, 0x00, 0x13, 0x10}; /* 19 elements, type 16 */
     static uint8_t body[TRI_FRAME_BYTES_MAX];
     static struct tri_frame inner;
     struct tri_wire_fault fault;
 
+    memcpy(body, submit, sizeof(submit));
     pack_text(packer, envelope->id);
     msgpack_pack_array(packer, envelope->count);
     for (uint32_t i = 0; i < envelope->count; i++) {
         struct tri_bytes canonical = envelope->deliveries[i].canonical;
         enum tri_result result;
 
-        memcpy(body, "\xdc\x00\x13\x10", 4); /* a SUBMIT: 19 elements, type 16 */
-        memcpy(body + 4, canonical.at, canonical.bytes);
-        result = tri_wire_decode(body, 4 + canonical.bytes, &inner, &fault);
+        memcpy(body + sizeof(submit), canonical.at, canonical.bytes);
+        result = tri_wire_decode(body, sizeof(submit) + canonical.bytes, &inner, &fault);
         assert(result == TRI_OK);
         (void)result;
         msgpack_pack_array(packer, 18);
